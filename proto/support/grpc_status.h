@@ -1,4 +1,5 @@
-// absl::Status <-> grpc::Status with all details ("grpc-status-details-bin"). Thread promise: pure functions.
+// absl::Status <-> grpc::Status with all details ("grpc-status-details-bin"). Thread promise: pure
+// functions.
 #pragma once
 
 #include <grpcpp/support/status.h>

@@ -1,5 +1,6 @@
-// The programs' own log: one line per fact on standard error, with the priority systemd reads ("<6>...").
-// It is for whoever runs the program; what people did is in the platform log. Secrets never come here.
+// The programs' own log: one line per fact on standard error, with the priority systemd reads
+// ("<6>..."). It is for whoever runs the program; what people did is in the platform log. Secrets
+// never come here.
 //
 // Thread promise: every function may be called from any thread; lines are written whole.
 #pragma once

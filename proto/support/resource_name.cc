@@ -18,7 +18,8 @@ absl::StatusOr<std::string> ResourceId(absl::string_view name, absl::string_view
   const std::string prefix = absl::StrCat(collection, "/");
   if (!absl::StartsWith(name, prefix) || name.size() == prefix.size() ||
       absl::StrContains(name.substr(prefix.size()), '/')) {
-    return InvalidField(field, absl::StrCat("\"", name, "\" is not of the form \"", prefix, "ID\""));
+    return InvalidField(field,
+                        absl::StrCat("\"", name, "\" is not of the form \"", prefix, "ID\""));
   }
   return std::string(name.substr(prefix.size()));
 }

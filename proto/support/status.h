@@ -1,4 +1,5 @@
-// Errors with a reason for programs, a message for people and details, carried in absl::Status as payloads of the google.rpc types.
+// Errors with a reason for programs, a message for people and details, carried in absl::Status as
+// payloads of the google.rpc types.
 //
 // Thread promise: pure functions. `Violations` is a value.
 #pragma once
@@ -45,19 +46,19 @@ absl::Status Annotate(const absl::Status& status, absl::string_view prefix);
 google::rpc::Status ToRpcStatus(const absl::Status& status);
 absl::Status FromRpcStatus(const google::rpc::Status& status);
 
-// One table for all faces. HTTP as grpc-gateway v2 maps it; exit codes as `drover help exit-codes` lists them.
+// One table for all faces. HTTP as grpc-gateway v2 maps it; exit codes as `drover help exit-codes`
+// lists them.
 int HttpStatusOf(absl::StatusCode code);
 int ExitCodeOf(absl::StatusCode code);
 
 }  // namespace drover
 
 // Returns the error of a StatusOr or Status expression from the enclosing function.
-#define DROVER_RETURN_IF_ERROR(expr)          \
-  do {                                        \
-    if (absl::Status drover_status = (expr);  \
-        !drover_status.ok()) {                \
-      return drover_status;                   \
-    }                                         \
+#define DROVER_RETURN_IF_ERROR(expr)                                \
+  do {                                                              \
+    if (absl::Status drover_status = (expr); !drover_status.ok()) { \
+      return drover_status;                                         \
+    }                                                               \
   } while (false)
 
 #define DROVER_CONCAT_INNER(a, b) a##b
