@@ -33,8 +33,8 @@ absl::StatusOr<std::string> ToJson(const Message& message, bool pretty) {
 
 absl::Status FromJson(absl::string_view json, Message* message) {
   google::protobuf::util::JsonParseOptions options;
-  const auto status = google::protobuf::util::JsonStringToMessage(
-      {json.data(), json.size()}, message, options);
+  const auto status =
+      google::protobuf::util::JsonStringToMessage({json.data(), json.size()}, message, options);
   if (!status.ok()) return absl::InvalidArgumentError(status.message().ToString());
   return absl::OkStatus();
 }
