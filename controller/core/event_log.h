@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -20,6 +21,11 @@ class EventLog {
   // Appends an event; one of severity ERROR is also an entry of kind ERROR in the platform log.
   // Then tells the listeners.
   absl::Status Record(drover::v1::Event event);
+  // The same within a transaction of the caller's: appends through `writer` and sets the event's
+  // number. When the transaction is durable the caller hands the events to Announce, which tells
+  // the listeners.
+  absl::Status RecordIn(StoreWriter& writer, drover::v1::Event* event);
+  void Announce(const std::vector<drover::v1::Event>& events);
   // Called after an event is durable, in order.
   void OnEvent(std::function<void(const drover::v1::Event&)> listener);
 

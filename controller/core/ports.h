@@ -196,6 +196,10 @@ enum class Table {
   kCommands,
   kRequests,
   kLogBackups,
+  // Mails not delivered yet.
+  kMails,
+  // Outages that owners were told of and that have not ended.
+  kAlerts,
   // Small values of the platform itself, by name.
   kSettings,
 };
