@@ -16,6 +16,9 @@ struct Caller {
   std::string client_address;
   // Key of the session record, "" without one.
   std::string session_key;
+  // Somebody else set the password: only calls open to every signed-in user (ACCESS_SIGNED_IN: see
+  // oneself, change the password, sign out) are allowed.
+  bool must_change_password = false;
 };
 
 }  // namespace drover::core

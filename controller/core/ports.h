@@ -237,19 +237,23 @@ class StoreWriter : public StoreReader {
   virtual absl::Status Insert(Table table, const Document& document) = 0;
   // OK when it is not there.
   virtual absl::Status Delete(Table table, absl::string_view key) = 0;
-  // Events and log entries get their number here: the next one, without a hole.
+  // Only the event log calls these three: it numbers, chains and announces.
+  // The event gets the next sequence, without a hole.
   virtual absl::StatusOr<int64_t> AppendEvent(drover::v1::Event event) = 0;
-  virtual absl::StatusOr<int64_t> AppendLog(drover::v1::LogEntry entry) = 0;
-  // Deletes log entries with smaller ids. Only the event log calls it, after it made sure that a
-  // backup holds them.
-  virtual absl::StatusOr<int64_t> DeleteLogBefore(int64_t id) = 0;
+  // `entry` has its id and hash. ALREADY_EXISTS when the id is there.
+  virtual absl::Status AppendLog(const drover::v1::LogEntry& entry) = 0;
+  // Deletes the log entries with first <= id <= last; how many there were.
+  virtual absl::StatusOr<int64_t> DeleteLog(int64_t first, int64_t last) = 0;
 };
 
+// Errors all methods share: RESOURCE_EXHAUSTED, reason STORE_FULL; UNAVAILABLE, reasons STORE_BUSY
+// and STORE_FAILED; DATA_LOSS, reason STORE_CORRUPT.
 class Store {
  public:
   virtual ~Store() = default;
-  // Durable when it returns OK. `body` may run more than once and must have no other effect than
-  // through the writer; its error is returned and nothing was written.
+  // Durable when it returns OK. `body` may run more than once, on another thread (the bodies of
+  // many callers make one transaction), and must have no other effect than through the writer; its
+  // error is returned and nothing was written. It must not call the store by another way.
   virtual absl::Status Write(absl::FunctionRef<absl::Status(StoreWriter&)> body) = 0;
   virtual absl::Status Read(absl::FunctionRef<absl::Status(StoreReader&)> body) = 0;
   // Newest first; `request.page_token` is the smallest id seen, decimal. All criteria must hold.
@@ -267,6 +271,15 @@ class Store {
 
 // ---------------------------------------------------------------- secrets
 
+// A SHA-256 in the making, for what is too big for one string. Used by one thread.
+class Digest {
+ public:
+  virtual ~Digest() = default;
+  virtual void Add(absl::string_view data) = 0;
+  // 32 bytes; nothing may be added afterwards.
+  virtual std::string Finish() = 0;
+};
+
 class Vault {
  public:
   virtual ~Vault() = default;
@@ -278,6 +291,10 @@ class Vault {
   virtual std::string RandomBytes(int count) = 0;
   // 32 bytes.
   virtual std::string Sha256(absl::string_view data) = 0;
+  virtual std::unique_ptr<Digest> NewSha256() = 0;
+  // HMAC-SHA-256 under a key made from the key file for `purpose`: tells whether something is what
+  // it was, to nobody without the key file. 32 bytes.
+  virtual std::string Mac(absl::string_view data, absl::string_view purpose) = 0;
   // scrypt with its parameters and salt in the text. Slow and memory-hard by design.
   virtual absl::StatusOr<std::string> HashPassword(absl::string_view password) = 0;
   virtual bool VerifyPassword(absl::string_view password, absl::string_view hash) = 0;
