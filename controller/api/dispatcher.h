@@ -4,20 +4,27 @@
 // without its secrets. A method without a handler answers UNIMPLEMENTED. There are no stubs and no
 // code per call here.
 //
-// Thread promise: handlers are registered before the server starts; then Dispatch may be called
-// from any thread. Handlers run on the server's pool and may block.
+// Thread promise: handlers are registered before the server starts; then Dispatch, Open and Admit
+// may be called from any thread. They block as long as the handler does, so that the server calls
+// them on its pool.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "controller/api/call_log.h"
 #include "controller/core/caller.h"
+#include "google/protobuf/any.pb.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/message.h"
 
@@ -47,8 +54,38 @@ class Subscription {
   virtual void OnRoom() {}
 };
 
+// Where a call came from, as the transport knows it.
+struct Origin {
+  // The bearer token, "" without one.
+  std::string token;
+  // The person's address, without port.
+  std::string client_address;
+};
+
+// What the dispatcher asks of the core.
+struct Gate {
+  // UNAUTHENTICATED for a token that is unknown or expired.
+  std::function<absl::StatusOr<core::Caller>(absl::string_view token,
+                                             absl::string_view client_address)>
+      authenticate;
+  // The answer this request_id of this user was given before, nullopt when it is new;
+  // INVALID_ARGUMENT when it was another request.
+  std::function<absl::StatusOr<std::optional<google::protobuf::Any>>(
+      const core::Caller&, absl::string_view method, absl::string_view request_id,
+      const google::protobuf::Message& request)>
+      recall;
+  // Keeps an answer for `recall`.
+  std::function<absl::Status(const core::Caller&, absl::string_view method,
+                             absl::string_view request_id, const google::protobuf::Message& request,
+                             const google::protobuf::Message& response)>
+      remember;
+};
+
 class Dispatcher {
  public:
+  // `log` outlives the dispatcher.
+  Dispatcher(Gate gate, CallLog* log);
+
   using UnaryHandler = std::function<absl::StatusOr<std::unique_ptr<google::protobuf::Message>>(
       const Call&, const google::protobuf::Message&)>;
   using StreamHandler = std::function<absl::StatusOr<std::unique_ptr<Subscription>>(
@@ -81,12 +118,39 @@ class Dispatcher {
         });
   }
 
+  // The whole way of one call. Errors are as they go to the caller: from the gate
+  // UNAUTHENTICATED, PERMISSION_DENIED (reasons ROLE_NOT_SUFFICIENT, PASSWORD_CHANGE_REQUIRED),
+  // UNIMPLEMENTED, INVALID_ARGUMENT with all violations, ABORTED, reason REQUEST_IN_PROGRESS while
+  // the same request_id is being carried out.
+  absl::StatusOr<std::unique_ptr<google::protobuf::Message>> Dispatch(
+      const google::protobuf::MethodDescriptor& method, const Origin& origin,
+      std::unique_ptr<google::protobuf::Message> request);
+  // The same for a streaming method. The sink may be pushed to before it returns.
+  absl::StatusOr<std::unique_ptr<Subscription>> Open(
+      const google::protobuf::MethodDescriptor& method, const Origin& origin,
+      std::unique_ptr<google::protobuf::Message> request, std::shared_ptr<StreamSink> sink);
+  // Whether the caller may (still) make this call, and who it is as far as is known. Not logged.
+  absl::Status Admit(const google::protobuf::MethodDescriptor& method, const Origin& origin,
+                     core::Caller* caller);
+
  private:
+  struct Passage;
+
+  absl::Status Enter(Passage& passage, const Origin& origin);
+  absl::StatusOr<std::unique_ptr<google::protobuf::Message>> Answer(Passage& passage);
+  absl::StatusOr<std::unique_ptr<google::protobuf::Message>> AnswerOnce(
+      Passage& passage, const UnaryHandler& handler);
+
   void AddUnary(absl::string_view method, const google::protobuf::Descriptor* request,
                 const google::protobuf::Descriptor* response, UnaryHandler handler);
   void AddStream(absl::string_view method, const google::protobuf::Descriptor* request,
                  const google::protobuf::Descriptor* response, StreamHandler handler);
 
+  const Gate gate_;
+  CallLog* const log_;
+  absl::Mutex mutex_;
+  // User and request_id of the calls that are being carried out.
+  absl::flat_hash_set<std::string> in_progress_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<const google::protobuf::MethodDescriptor*, UnaryHandler> unary_;
   absl::flat_hash_map<const google::protobuf::MethodDescriptor*, StreamHandler> streams_;
 };
