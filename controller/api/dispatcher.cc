@@ -191,8 +191,10 @@ absl::StatusOr<std::unique_ptr<Message>> Dispatcher::Dispatch(const MethodDescri
                                                               const Origin& origin,
                                                               std::unique_ptr<Message> request) {
   Passage passage{method, std::move(request), {}, {}};
-  absl::StatusOr<std::unique_ptr<Message>> answer = Enter(passage, origin);
-  if (answer.status().ok()) answer = Answer(passage);
+  absl::StatusOr<std::unique_ptr<Message>> answer = [&]() -> decltype(answer) {
+    DROVER_RETURN_IF_ERROR(Enter(passage, origin));
+    return Answer(passage);
+  }();
   passage.record.result = answer.status();
   log_->Write(passage.record);
   return answer;

@@ -97,12 +97,13 @@ TEST_P(Access, IsDecidedByTheRule) {
   const AccessCase& row = GetParam();
   const auto* method = FindMethod(row.method);
   ASSERT_NE(method, nullptr);
-  const auto answer =
-      Call(row.method, *NewMessage(*method->input_type()), row.token);
+  const auto answer = Call(row.method, *NewMessage(*method->input_type()), row.token);
   EXPECT_EQ(answer.status().code(), row.code) << answer.status();
   EXPECT_EQ(ReasonOf(answer.status()), row.reason);
   EXPECT_EQ(entries_.size(), row.logged ? 1 : 0);
-  if (row.logged) EXPECT_EQ(entries_[0].result(), absl::StatusCodeToString(row.code));
+  if (row.logged) {
+    EXPECT_EQ(entries_[0].result(), absl::StatusCodeToString(row.code));
+  }
 }
 
 constexpr auto kIn = absl::StatusCode::kUnimplemented;
@@ -164,8 +165,7 @@ TEST_F(DispatcherTest, HandlerGetsCallerAndCheckedRequest) {
         return vm;
       });
   v1::GetVmRequest request;
-  EXPECT_TRUE(absl::IsInvalidArgument(
-      Call("InventoryService/GetVm", request, "admin").status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(Call("InventoryService/GetVm", request, "admin").status()));
   request.set_name("vms/web-01");
   auto answer = Call("InventoryService/GetVm", request, "admin");
   ASSERT_TRUE(answer.ok()) << answer.status();
@@ -211,8 +211,7 @@ TEST_F(DispatcherTest, NoSecretOfAnyRequestReachesTheLog) {
       std::unique_ptr<Message> request = NewMessage(*method->input_type());
       FillSecrets(request.get(), kCanary, 4);
       if (method->server_streaming()) continue;
-      dispatcher_
-          .Dispatch(*method, {"admin", "10.0.0.1"}, std::move(request))
+      dispatcher_.Dispatch(*method, {"admin", "10.0.0.1"}, std::move(request))
           .status()
           .IgnoreError();
     }
@@ -273,8 +272,8 @@ TEST_F(DispatcherTest, OneEntryPerVmOfABatch) {
 
 TEST_F(DispatcherTest, SigningInIsLoggedWithTheNameThatWasTried) {
   dispatcher_.OnUnary<v1::LoginRequest, v1::Session>(
-      "PeopleService.Login", [](const auto&, const v1::LoginRequest& request) ->
-      absl::StatusOr<v1::Session> {
+      "PeopleService.Login",
+      [](const auto&, const v1::LoginRequest& request) -> absl::StatusOr<v1::Session> {
         if (request.password() != kCanary) {
           return MakeError(absl::StatusCode::kUnauthenticated, "LOGIN_FAILED", "wrong");
         }
@@ -367,9 +366,8 @@ TEST_F(DispatcherTest, TheSameRequestIdAtTheSameTimeIsRefused) {
   v1::CreateEnvironmentRequest request;
   request.set_environment_id("prod");
   request.set_request_id("r-1");
-  std::thread first([&] {
-    EXPECT_TRUE(Call("InventoryService/CreateEnvironment", request, "system").ok());
-  });
+  std::thread first(
+      [&] { EXPECT_TRUE(Call("InventoryService/CreateEnvironment", request, "system").ok()); });
   entered.WaitForNotification();
   // The log is written by one thread at a time here: the first one waits.
   const auto second = Call("InventoryService/CreateEnvironment", request, "system");

@@ -59,8 +59,8 @@ class FakeGate {
     } else if (token == "fresh") {
       caller.must_change_password = true;
     }
-    const bool known = caller.user == "sysop" || token == "nobody" || token == "fresh" ||
-                       token == "admin";
+    const bool known =
+        caller.user == "sysop" || token == "nobody" || token == "fresh" || token == "admin";
     if (!known || signed_out_) {
       return MakeError(absl::StatusCode::kUnauthenticated, "SESSION_EXPIRED", "sign in again");
     }

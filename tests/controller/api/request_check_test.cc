@@ -38,7 +38,8 @@ std::unique_ptr<Message> Parse(const std::string& type, const std::string& json)
 
 std::vector<std::string> FieldsOf(const absl::Status& status) {
   std::vector<std::string> fields;
-  for (const auto& violation : ViolationsOf(status).field_violations()) {
+  const google::rpc::BadRequest bad = ViolationsOf(status);
+  for (const auto& violation : bad.field_violations()) {
     fields.push_back(violation.field());
   }
   return fields;
@@ -59,11 +60,12 @@ TEST_P(RequestCheck, NamesEveryWrongField) {
   const absl::Status status = CheckRequest(request.get());
   EXPECT_THAT(FieldsOf(status), ElementsAreArray(GetParam().violations)) << status;
   EXPECT_EQ(status.ok(), GetParam().violations.empty());
-  if (!status.ok()) EXPECT_TRUE(absl::IsInvalidArgument(status));
+  if (!status.ok()) {
+    EXPECT_TRUE(absl::IsInvalidArgument(status));
+  }
 }
 
-constexpr char kGoodVm[] =
-    R"("vm": {"environment": "environments/prod", "type": "types/web"})";
+constexpr char kGoodVm[] = R"("vm": {"environment": "environments/prod", "type": "types/web"})";
 
 const CheckCase kChecks[] = {
     {"empty_request", "GetVmRequest", "{}", {"name"}},
@@ -72,58 +74,88 @@ const CheckCase kChecks[] = {
     {"name_without_id", "GetVmRequest", R"({"name": "vms/"})", {"name"}},
     {"name_with_more_parts", "GetVmRequest", R"({"name": "vms/a/b"})", {"name"}},
     {"name_with_odd_characters", "GetVmRequest", R"({"name": "vms/a b"})", {"name"}},
-    {"all_at_once", "CreateVmRequest",
+    {"all_at_once",
+     "CreateVmRequest",
      R"({"vm": {"network": {"ip": "1.2.3", "netmask": "255.0.255.0"}, "cpus": 129}})",
      {"vm_id", "vm.environment", "vm.type", "vm.network.ip", "vm.network.netmask", "vm.cpus"}},
     {"missing_message", "CreateVmRequest", R"({"vmId": "web-01"})", {"vm"}},
-    {"negative_hardware", "SetVmHardwareRequest", R"({"name": "vms/a", "memoryMb": -5})",
+    {"negative_hardware",
+     "SetVmHardwareRequest",
+     R"({"name": "vms/a", "memoryMb": -5})",
      {"memory_mb"}},
     {"zero_means_unset", "SetVmHardwareRequest", R"({"name": "vms/a", "memoryMb": 0})", {}},
     {"page_too_large", "ListVmsRequest", R"({"pageSize": 1001})", {"page_size"}},
     {"page_negative", "ListVmsRequest", R"({"pageSize": -1})", {"page_size"}},
     {"page_full", "ListVmsRequest", R"({"pageSize": 1000})", {}},
     {"list_without_entries", "PowerVmsRequest", R"({"action": "POWER_ACTION_ON"})", {"names"}},
-    {"list_entry", "PowerVmsRequest",
-     R"({"names": ["vms/a", "b", ""], "action": "POWER_ACTION_ON"})", {"names[1]", "names[2]"}},
+    {"list_entry",
+     "PowerVmsRequest",
+     R"({"names": ["vms/a", "b", ""], "action": "POWER_ACTION_ON"})",
+     {"names[1]", "names[2]"}},
     {"enum_missing", "PowerVmsRequest", R"({"names": ["vms/a"]})", {"action"}},
     {"enum_unknown", "PowerVmsRequest", R"({"names": ["vms/a"], "action": 99})", {"action"}},
-    {"enum_unknown_in_list", "ListVmsRequest", R"({"power": ["POWER_STATE_ON", 77]})",
+    {"enum_unknown_in_list",
+     "ListVmsRequest",
+     R"({"power": ["POWER_STATE_ON", 77]})",
      {"power[1]"}},
-    {"deep_path", "PlanEnvironmentRequest",
+    {"deep_path",
+     "PlanEnvironmentRequest",
      R"({"document": {"environment": "prod", "groups": [{"type": "types/a", "count": 1},
          {"count": 1001, "vms": [{"ip": "10.0.0.256"}]}]}})",
      {"document.groups[1].type", "document.groups[1].count", "document.groups[1].vms[0].ip"}},
     {"time_out_of_range", "DeleteLogRequest", R"({"confirm": "x"})", {"before_time"}},
-    {"request_id_odd", "DeleteVmsRequest", R"({"names": ["vms/a"], "requestId": "a b"})",
+    {"request_id_odd",
+     "DeleteVmsRequest",
+     R"({"names": ["vms/a"], "requestId": "a b"})",
      {"request_id"}},
-    {"mail_in_list", "CreateTypeRequest",
+    {"mail_in_list",
+     "CreateTypeRequest",
      R"({"typeId": "web", "type": {"template": "t", "owners": ["a@b.c", "nobody"]}})",
      {"type.owners[1]"}},
     // ---- updates
-    {"update_by_mask", "UpdateVmRequest", R"({"vm": {"name": "vms/a"}, "updateMask": "remark"})",
+    {"update_by_mask",
+     "UpdateVmRequest",
+     R"({"vm": {"name": "vms/a"}, "updateMask": "remark"})",
      {}},
     {"update_without_name", "UpdateVmRequest", R"({"vm": {"remark": "x"}})", {"vm.name"}},
     {"update_of_nothing", "UpdateVmRequest", R"({"vm": {"name": "vms/a"}})", {"update_mask"}},
     {"update_without_mask", "UpdateVmRequest", R"({"vm": {"name": "vms/a", "remark": "x"}})", {}},
-    {"update_required_to_empty", "UpdateVmRequest",
-     R"({"vm": {"name": "vms/a"}, "updateMask": "environment"})", {"vm.environment"}},
-    {"update_immutable", "UpdateVmRequest",
+    {"update_required_to_empty",
+     "UpdateVmRequest",
+     R"({"vm": {"name": "vms/a"}, "updateMask": "environment"})",
+     {"vm.environment"}},
+    {"update_immutable",
+     "UpdateVmRequest",
      R"({"vm": {"name": "vms/a", "hypervisor": "hypervisors/h"}, "updateMask": "hypervisor"})",
      {"update_mask"}},
-    {"update_immutable_without_mask", "UpdateVmRequest",
-     R"({"vm": {"name": "vms/a", "hypervisor": "hypervisors/h"}})", {"vm.hypervisor"}},
-    {"update_output_only", "UpdateVmRequest", R"({"vm": {"name": "vms/a"}, "updateMask": "uid"})",
+    {"update_immutable_without_mask",
+     "UpdateVmRequest",
+     R"({"vm": {"name": "vms/a", "hypervisor": "hypervisors/h"}})",
+     {"vm.hypervisor"}},
+    {"update_output_only",
+     "UpdateVmRequest",
+     R"({"vm": {"name": "vms/a"}, "updateMask": "uid"})",
      {"update_mask"}},
-    {"update_unknown_field", "UpdateVmRequest",
-     R"({"vm": {"name": "vms/a"}, "updateMask": "colour"})", {"update_mask"}},
-    {"update_name", "UpdateVmRequest", R"({"vm": {"name": "vms/a"}, "updateMask": "name"})",
+    {"update_unknown_field",
+     "UpdateVmRequest",
+     R"({"vm": {"name": "vms/a"}, "updateMask": "colour"})",
      {"update_mask"}},
-    {"update_nested", "UpdateVmRequest",
-     R"({"vm": {"name": "vms/a", "network": {"ip": "10.0.0.1"}}, "updateMask": "network.ip"})", {}},
-    {"update_through_scalar", "UpdateVmRequest",
-     R"({"vm": {"name": "vms/a"}, "updateMask": "remark.x"})", {"update_mask"}},
-    {"update_value_still_checked", "UpdateVmRequest",
-     R"({"vm": {"name": "vms/a", "cpus": 1000}, "updateMask": "cpus"})", {"vm.cpus"}},
+    {"update_name",
+     "UpdateVmRequest",
+     R"({"vm": {"name": "vms/a"}, "updateMask": "name"})",
+     {"update_mask"}},
+    {"update_nested",
+     "UpdateVmRequest",
+     R"({"vm": {"name": "vms/a", "network": {"ip": "10.0.0.1"}}, "updateMask": "network.ip"})",
+     {}},
+    {"update_through_scalar",
+     "UpdateVmRequest",
+     R"({"vm": {"name": "vms/a"}, "updateMask": "remark.x"})",
+     {"update_mask"}},
+    {"update_value_still_checked",
+     "UpdateVmRequest",
+     R"({"vm": {"name": "vms/a", "cpus": 1000}, "updateMask": "cpus"})",
+     {"vm.cpus"}},
     {"update_without_resource", "UpdateVmRequest", R"({"updateMask": "remark"})", {"vm"}},
 };
 
