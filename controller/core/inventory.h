@@ -44,6 +44,7 @@ class Inventory {
 
   // Once, before all else.
   absl::Status Load();
+  // Listeners stay: what they refer to must outlive the last change.
   void OnChange(Listener listener) ABSL_LOCKS_EXCLUDED(mutex_);
   void SetQueueOf(QueueOf queue_of) ABSL_LOCKS_EXCLUDED(mutex_);
 
