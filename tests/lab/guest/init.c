@@ -209,6 +209,9 @@ int InitMain(int argc, char** argv) {
   BuildRoot(argv[0], argv[1], argv[2]);
   EnterRoot();
   DropCapabilities();
+  // Nobody in the guest shall hit its first process by a pattern over command lines.
+  for (int i = 0; i < argc; ++i) memset(argv[i], 0, strlen(argv[i]));
+  prctl(PR_SET_NAME, "init", 0, 0, 0);
   close(4);
   char byte;
   while (read(3, &byte, 1) < 0 && errno == EINTR) continue;
