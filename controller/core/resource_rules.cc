@@ -133,8 +133,8 @@ absl::Status CopyPath(const Message& from, absl::string_view whole, absl::string
 
 void CheckHypervisor(const drover::v1::Hypervisor& hypervisor, absl::string_view path,
                      Violations& violations) {
-  if (!absl::StartsWith(hypervisor.url(), "https://") &&
-      !absl::StartsWith(hypervisor.url(), "http://")) {
+  if (!absl::StartsWithIgnoreCase(hypervisor.url(), "https://") &&
+      !absl::StartsWithIgnoreCase(hypervisor.url(), "http://")) {
     violations.Add(absl::StrCat(path, ".url"), absl::StrCat("\"", hypervisor.url(),
                                                             "\" is not an address like "
                                                             "https://esxi-1.example.net/sdk"));
