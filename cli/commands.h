@@ -1,0 +1,19 @@
+// The commands of each subject, as rows.
+#pragma once
+
+#include <vector>
+
+#include "cli/command.h"
+
+namespace drover::cli {
+
+std::vector<Command> PeopleCommands();
+std::vector<Command> InventoryCommands();
+// Environments from documents: plan, apply, export; types from documents.
+std::vector<Command> DocumentCommands();
+std::vector<Command> GuestCommands();
+std::vector<Command> ActivityCommands();
+// help, completion, version.
+std::vector<Command> OwnCommands();
+
+}  // namespace drover::cli
