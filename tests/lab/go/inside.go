@@ -127,7 +127,7 @@ func (l *lab) buildNetwork() error {
 		"net/bridge/bridge-nf-call-iptables": "0"} {
 		_ = os.WriteFile("/proc/sys/"+file, []byte(value), 0o644)
 	}
-	return ipBatch("link set lo up\nlink add br0 type bridge forward_delay 0\nlink set br0 up\n" +
+	return ipBatch("link set lo up\nlink add br0 address 00:50:56:f0:00:01 type bridge forward_delay 0\nlink set br0 up\n" +
 		"addr add 10.213.0.1/16 dev br0\n")
 }
 

@@ -153,7 +153,7 @@ func tail(file string) string {
 // joinNetwork is the host's own side: its switch, its address. It waits for the lab to plug the uplink in.
 func joinNetwork(config hostConfig) error {
 	for i := 0; ; i++ {
-		if _, err := os.Stat(fmt.Sprintf("/proc/sys/net/ipv4/conf/vmnic0")); err == nil {
+		if _, err := os.Stat("/proc/sys/net/ipv4/conf/vmnic0"); err == nil {
 			break
 		}
 		if i == 1000 {
@@ -161,7 +161,9 @@ func joinNetwork(config hostConfig) error {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	lines := "link set lo up\nlink add vSwitch0 type bridge forward_delay 0\nlink set vSwitch0 up\n" +
+	// A bridge without an address of its own takes that of a port, and changes it when the port goes.
+	lines := fmt.Sprintf("link set lo up\nlink add vSwitch0 address 00:50:56:f0:00:%02x type bridge forward_delay 0\n"+
+		"link set vSwitch0 up\n", hostNumber(config.Address)) +
 		"link set vmnic0 master vSwitch0 up\naddr add " + config.Address + "/16 dev vSwitch0\n"
 	if config.Managed != "" {
 		lines += "addr add " + config.Managed + "/16 dev vSwitch0\n"
