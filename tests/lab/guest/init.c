@@ -181,7 +181,10 @@ static void WaitChildren(int seconds) {
 static void ShutDown(int how) {
   respawn_count = 0;
   pid_t script = Spawn("test -x /etc/rc.shutdown && exec /etc/rc.shutdown");
-  if (script > 0) waitpid(script, NULL, 0);
+  // Everything is reaped meanwhile: the script waits for its services to be gone.
+  for (pid_t pid = 0; script > 0 && pid != script && (pid >= 0 || errno == EINTR);) {
+    pid = waitpid(-1, NULL, 0);
+  }
   kill(-1, SIGTERM);
   WaitChildren(5);
   kill(-1, SIGKILL);
