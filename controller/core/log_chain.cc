@@ -51,4 +51,65 @@ std::string ChainHash(Vault& vault, absl::string_view previous_hash,
   return absl::BytesToHexString(vault.Sha256(absl::StrCat(previous_hash, CanonicalText(entry))));
 }
 
+// ---------------------------------------------------------------- ChainWalk
+
+void ChainWalk::Bad(int64_t id, const std::string& problem) {
+  if (bad_id_ != 0 && bad_id_ <= id) return;
+  bad_id_ = id;
+  problem_ = problem;
+}
+
+void ChainWalk::Add(const drover::v1::LogEntry& entry) {
+  ++entries_;
+  for (const auto& gap : entry.gaps()) deleted_.push_back(gap);
+  if (entry.id() != last_id_ + 1) {
+    missing_.push_back({last_id_ + 1, entry.id() - 1, entry});
+  } else if (entry.hash() != ChainHash(vault_, last_hash_, entry)) {
+    Bad(entry.id(), absl::StrCat("entry ", entry.id(),
+                                 " is not what was written, or does not follow entry ", last_id_));
+  }
+  last_id_ = entry.id();
+  last_hash_ = entry.hash();
+}
+
+bool ChainWalk::WasDeleted(const Missing& missing) const {
+  // Deletions may have taken the run piece by piece; each piece begins where another ended.
+  int64_t next = missing.first;
+  const drover::v1::LogGap* last = nullptr;
+  while (next <= missing.last) {
+    last = nullptr;
+    for (const auto& gap : deleted_) {
+      if (gap.first_id() == next && gap.last_id() >= next) last = &gap;
+    }
+    if (last == nullptr) return false;
+    next = last->last_id() + 1;
+  }
+  return last != nullptr && last->last_id() == missing.last &&
+         missing.next.hash() == ChainHash(vault_, last->last_hash(), missing.next);
+}
+
+void ChainWalk::CheckMissing(const Missing& missing) {
+  if (WasDeleted(missing)) return;
+  Bad(missing.next.id(), missing.first == missing.last
+                             ? absl::StrCat("entry ", missing.first, " is missing")
+                             : absl::StrCat("entries ", missing.first, " to ", missing.last,
+                                            " are missing, or what follows them was changed"));
+}
+
+drover::v1::VerifyLogResponse ChainWalk::Finish(int64_t head_id, const std::string& head_hash) {
+  for (const Missing& missing : missing_) CheckMissing(missing);
+  if (head_id > last_id_) {
+    Bad(last_id_ + 1,
+        absl::StrCat("the newest entries, ", last_id_ + 1, " to ", head_id, ", are missing"));
+  } else if (head_id != last_id_ || head_hash != last_hash_) {
+    Bad(last_id_, absl::StrCat("entry ", last_id_, " is not the newest that was written"));
+  }
+  drover::v1::VerifyLogResponse response;
+  response.set_intact(bad_id_ == 0);
+  response.set_entries(entries_);
+  response.set_first_bad_id(bad_id_);
+  response.set_problem(problem_);
+  return response;
+}
+
 }  // namespace drover::core

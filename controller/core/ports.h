@@ -227,6 +227,8 @@ class StoreReader {
   // NOT_FOUND without a reason; the caller knows what it looked for.
   virtual absl::StatusOr<Document> Get(Table table, absl::string_view key) = 0;
   virtual absl::StatusOr<std::vector<Document>> List(Table table, const ListQuery& query) = 0;
+  // The highest id of the log entries that are there, 0 without any.
+  virtual absl::StatusOr<int64_t> LastLogId() = 0;
 };
 
 // Writes that happen together or not at all.

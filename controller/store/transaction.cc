@@ -87,6 +87,10 @@ absl::StatusOr<std::vector<core::Document>> Transaction::List(core::Table table,
   }
 }
 
+absl::StatusOr<int64_t> Transaction::LastLogId() {
+  return connection_->QueryInt("SELECT coalesce(max(id), 0) FROM log");
+}
+
 absl::Status Transaction::Put(core::Table table, const core::Document& document) {
   return WriteDocument(*connection_,
                        absl::StrCat("INSERT INTO ", NameOf(table),

@@ -17,6 +17,7 @@ class Transaction : public core::StoreWriter {
   absl::StatusOr<core::Document> Get(core::Table table, absl::string_view key) override;
   absl::StatusOr<std::vector<core::Document>> List(core::Table table,
                                                    const core::ListQuery& query) override;
+  absl::StatusOr<int64_t> LastLogId() override;
   absl::Status Put(core::Table table, const core::Document& document) override;
   absl::Status Insert(core::Table table, const core::Document& document) override;
   absl::Status Delete(core::Table table, absl::string_view key) override;
