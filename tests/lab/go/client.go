@@ -4,13 +4,11 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -63,9 +61,7 @@ func labCall(path string, values url.Values) error {
 	if err != nil {
 		return err
 	}
-	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(state, "lab.sock"))
-	}}}
+	client := socketClient(filepath.Join(state, "lab.sock"))
 	answer, err := client.Post("http://lab"+path+"?"+values.Encode(), "text/plain", nil)
 	if err != nil {
 		return err

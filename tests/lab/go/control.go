@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -160,10 +159,7 @@ func (h *host) controlLeftovers(w http.ResponseWriter, r *http.Request) {
 
 // controlClient asks a host's control socket.
 func controlClient(dir, path string, query url.Values, body []byte) (string, error) {
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, "control"))
-		}}}
+	client := socketClient(filepath.Join(dir, "control"))
 	answer, err := client.Post("http://host"+path+"?"+query.Encode(), "application/json", bytes.NewReader(body))
 	if err != nil {
 		return "", err

@@ -3,13 +3,187 @@ package main
 // The controller under test: started, signed in, and made to know the lab's hosts and types.
 
 import (
+	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
 )
 
-func (l *lab) startController() error { return errors.New("not yet: use --no-controller") }
+func (l *lab) controllerConfig() string {
+	return fmt.Sprintf(`# Written by the lab.
+[server]
+listen = "10.213.0.1:8443"
 
+[agents]
+listen = "10.213.0.1:8444"
+address = "10.213.0.1:8444"
+binary = %q
+
+[store]
+directory = %q
+
+[reachability]
+interval_seconds = 1
+
+[mail]
+smtp = "smtp://10.213.0.1:25"
+from = "drover@lab"
+`, filepath.Join(l.plan.Build, "agent/drover-agent"), filepath.Join(l.plan.State, "controller"))
+}
+
+func (l *lab) startController() error {
+	if err := os.MkdirAll(filepath.Join(l.plan.State, "controller"), 0o700); err != nil {
+		return err
+	}
+	config := filepath.Join(l.plan.State, "controller.toml")
+	if err := os.WriteFile(config, []byte(l.controllerConfig()), 0o600); err != nil {
+		return err
+	}
+	if err := l.prepareTypes(); err != nil {
+		return err
+	}
+	once, err := l.runController()
+	if err != nil {
+		return err
+	}
+	if once == "" {
+		return errors.New("droverd printed no one-time password at its first start")
+	}
+	mode := "register"
+	if l.plan.Bare {
+		mode = "bare"
+	}
+	command := exec.Command(filepath.Join(l.plan.Source, "sign-in"), l.plan.State, mode)
+	command.Env, command.Dir = l.environment(), l.plan.State
+	command.Stdin = strings.NewReader(once + "\n")
+	if out, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("sign-in: %w\n%s\nend of the controller's log:\n%s", err, bytes.TrimSpace(out),
+			tail(filepath.Join(l.plan.State, "controller.log")))
+	}
+	return nil
+}
+
+// prepareTypes puts the types beside the password of their templates, which only root may read.
+func (l *lab) prepareTypes() error {
+	dir := filepath.Join(l.plan.State, "types")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	data, err := os.ReadFile(filepath.Join(l.plan.Source, "types.toml"))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "types.toml"), data, 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "template.password"), []byte(templatePassword+"\n"), 0o600)
+}
+
+// runController starts droverd and returns when it serves; the one-time password is only there at the first start.
+func (l *lab) runController() (once string, err error) {
+	log, err := os.OpenFile(filepath.Join(l.plan.State, "controller.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return "", err
+	}
+	defer log.Close()
+	command := exec.Command(filepath.Join(l.plan.Build, "controller/droverd"), "--config", filepath.Join(l.plan.State, "controller.toml"))
+	command.Env, command.Dir = l.environment(), l.plan.State
+	command.Stderr = log
+	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	output, err := command.StdoutPipe()
+	if err != nil {
+		return "", err
+	}
+	if err := command.Start(); err != nil {
+		return "", err
+	}
+	l.controller = command
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		for scanner := bufio.NewScanner(output); scanner.Scan(); {
+			lines <- scanner.Text()
+		}
+	}()
+	limit := time.After(60 * time.Second)
+	for {
+		select {
+		case line, open := <-lines:
+			if !open {
+				_ = command.Wait()
+				return "", fmt.Errorf("droverd ended (%v): %s", command.ProcessState, tail(log.Name()))
+			}
+			if _, text, found := strings.Cut(line, "One-time password:"); found {
+				once = strings.TrimSpace(text)
+			}
+			if strings.HasPrefix(line, "droverd: ready") {
+				go l.drain(command, lines)
+				return once, nil
+			}
+		case <-limit:
+			_ = command.Process.Kill()
+			return "", fmt.Errorf("droverd is not ready after 60 s: %s", tail(log.Name()))
+		}
+	}
+}
+
+// drain reads on, so that the controller never blocks on its output, and collects it when it ends.
+func (l *lab) drain(command *exec.Cmd, lines chan string) {
+	for range lines {
+		continue
+	}
+	_ = command.Wait()
+}
+
+// controllerAction is `lab controller kill|start|restart`.
 func (l *lab) controllerAction(w http.ResponseWriter, r *http.Request) {
-	http.Error(w, fmt.Sprint("no controller"), http.StatusNotFound)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.actOnController(r.URL.Query().Get("action")); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	_, _ = io.WriteString(w, "")
+}
+
+func (l *lab) controllerAlive() bool {
+	return l.controller != nil && l.controller.Process.Signal(syscall.Signal(0)) == nil
+}
+
+func (l *lab) actOnController(action string) error {
+	if l.plan.NoController {
+		return errors.New("this lab has no controller")
+	}
+	switch action {
+	case "kill", "restart":
+		if l.controllerAlive() {
+			if err := l.controller.Process.Kill(); err != nil {
+				return err
+			}
+			for l.controllerAlive() {
+				time.Sleep(5 * time.Millisecond)
+			}
+		} else if action == "kill" {
+			return errors.New("the controller is not running")
+		}
+		if action == "kill" {
+			return nil
+		}
+	case "start":
+		if l.controllerAlive() {
+			return errors.New("the controller is running")
+		}
+	default:
+		return errors.New("what? kill, start or restart")
+	}
+	_, err := l.runController()
+	return err
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 )
 
 var commands map[string]func([]string) error
@@ -41,6 +42,11 @@ inside the lab:
   lab templates, lab types                 what can be made from what`
 
 func main() {
+	// In a host's shell the program is called by the names of ESXi's commands.
+	switch name := filepath.Base(os.Args[0]); name {
+	case "vim-cmd", "vmkfstools", "esxcli":
+		os.Exit(shellClient(name, os.Args[1:]))
+	}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
 		fmt.Fprintln(os.Stderr, usage)
 		os.Exit(2)

@@ -82,6 +82,29 @@ static void BuildRoot(const char* disk, const char* layers, const char* root) {
   Mount("run", "run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=16m");
 }
 
+// Folders and files of the caller inside the new root, as SOURCE:TARGET.
+static void BindInto(char* pair) {
+  char* target = strchr(pair, ':');
+  if (!target) Die(1, pair);
+  *target++ = 0;
+  char inside[4096];
+  snprintf(inside, sizeof(inside), "%s", target + 1);
+  struct stat status;
+  if (stat(pair, &status)) Die(1, pair);
+  for (char* slash = inside; (slash = strchr(slash, '/')); ++slash) {
+    *slash = 0;
+    mkdir(inside, 0755);
+    *slash = '/';
+  }
+  if (S_ISDIR(status.st_mode)) {
+    mkdir(inside, 0755);
+  } else {
+    int fd = open(inside, O_CREAT | O_WRONLY, 0644);
+    if (fd >= 0) close(fd);
+  }
+  Mount(pair, inside, NULL, MS_BIND, NULL);
+}
+
 static void EnterRoot(void) {
   if (syscall(SYS_pivot_root, ".", ".") == 0) {
     if (umount2(".", MNT_DETACH)) Die(1, "umount of the old root");
@@ -205,11 +228,12 @@ static void Boot(void) {
   if (sethostname(name, strlen(name))) Die(1, "hostname");
 }
 
-// init DISK LAYERS ROOT: fd 3 delivers one byte when the guest's cable is plugged in; fd 4 is closed when the root
+// init DISK LAYERS ROOT [SOURCE:TARGET...]: fd 3 delivers one byte when the guest's cable is plugged in; fd 4 is closed when the root
 // stands, so that the caller can let go of the disk.
 int InitMain(int argc, char** argv) {
-  if (argc != 3) return 2;
+  if (argc < 3) return 2;
   BuildRoot(argv[0], argv[1], argv[2]);
+  for (int i = 3; i < argc; ++i) BindInto(argv[i]);
   EnterRoot();
   DropCapabilities();
   // Nobody in the guest shall hit its first process by a pattern over command lines.
