@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by packaging/quickstart and tests/run. Sourced, not run.
 
 # The checkout.

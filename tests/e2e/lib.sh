@@ -1,0 +1,69 @@
+# shellcheck shell=bash
+# Shared by the end-to-end tests. Sourced by each; runs inside the lab, where `drover` is signed in and the hosts and types are registered.
+set -u
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cd "$here/../.." || exit 1
+
+checks=0
+say() { printf '\n--- %s\n' "$*"; }
+fail() {
+  printf 'FAILED: %s\n' "$*" >&2
+  exit 1
+}
+
+# must WHAT COMMAND...: it succeeds.
+must() {
+  local what=$1
+  shift
+  checks=$((checks + 1))
+  "$@" || fail "$what: \`$*\` ended with $?"
+}
+
+# refused CODE TEXT COMMAND...: it ends with this exit code and says this text (an extended regular expression).
+refused() {
+  local code=$1 text=$2 output status=0
+  shift 2
+  checks=$((checks + 1))
+  output=$("$@" 2>&1 </dev/null) || status=$?
+  [ "$status" = "$code" ] || fail "\`$*\` ended with $status instead of $code: $output"
+  grep -qE "$text" <<<"$output" || fail "\`$*\` does not say \"$text\" but: $output"
+}
+
+# eventually WHAT COMMAND...: it succeeds within three minutes (machines are shared and slow; a pass is quick).
+eventually() {
+  local what=$1 end=$((SECONDS + 180))
+  shift
+  checks=$((checks + 1))
+  until "$@" >/dev/null 2>&1; do
+    [ $SECONDS -lt $end ] || { "$@"; fail "$what did not come true"; }
+    sleep 0.2
+  done
+}
+
+# field VM COLUMN: one value of a VM.
+field() { drover vm list --search "$1" -o csv --no-headers --columns "name,$2" | sed -n "s/^$1,//p"; }
+is() { [ "$(field "$1" "$2")" = "$3" ]; }
+
+# create VM TYPE IP [ARG...]: creates it in environment "test" and waits.
+create() {
+  local vm=$1 type=$2 ip=$3
+  shift 3
+  drover vm create "$vm" --environment test --type "$type" --ip "$ip" --netmask 255.255.0.0 --gateway 10.213.0.1 --dns1 10.213.0.1 "$@"
+}
+
+# Nothing of a failed or deleted VM is left anywhere: inventory, claims, hosts, guests.
+nothing_left() {
+  [ -z "$(drover vm list -q)" ] || fail "VMs are left in the inventory: $(drover vm list -q)"
+  local left
+  left=$(lab leftovers) || fail "lab leftovers failed: $left"
+  [ "$left" = "$clean" ] || fail "something is left on the hosts: $left (at the start: $clean)"
+  checks=$((checks + 1))
+}
+
+passed() {
+  printf '\n%s checks held\n' "$checks"
+  exit 0
+}
+
+clean=$(lab leftovers) || fail "lab leftovers failed at the start: $clean"
+drover env show test >/dev/null 2>&1 || drover env add test --description "end-to-end test" >/dev/null || fail "no environment"
