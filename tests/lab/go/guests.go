@@ -27,6 +27,7 @@ type guest struct {
 	pid     int
 	cgroup  string
 	loop    int
+	ports   []string
 	booted  time.Time
 	ended   chan struct{}
 	poke    chan struct{} // ask for a fresh look at the guest soon
@@ -197,6 +198,7 @@ func (g *guests) plugCables(made *guest, cards []*types.VirtualEthernetCard) err
 		g.links++
 		port := fmt.Sprintf("port%d", g.links)
 		g.mu.Unlock()
+		made.ports = append(made.ports, port)
 		fmt.Fprintf(&batch, "link add %s type veth peer name eth%d address %s netns %d\n", port, number, card.MacAddress, made.pid)
 		if card.Connectable == nil || card.Connectable.StartConnected {
 			fmt.Fprintf(&batch, "link set %s master vSwitch0 up\n", port)
@@ -220,6 +222,10 @@ func ipBatch(lines string) error {
 // wait sees a guest end and does what its last word says: restart, power off, or crash.
 func (g *guests) wait(ended *guest) {
 	_ = ended.command.Wait()
+	// The kernel takes its time to clear a dead guest's network, and answers pings until then.
+	for _, port := range ended.ports {
+		_ = ipBatch("link del " + port + "\n")
+	}
 	waitLoopFree(ended.loop)
 	g.mu.Lock()
 	if g.running[ended.vm.Self] == ended {

@@ -217,6 +217,8 @@ func (l *lab) act(h *labHost, action string) error {
 			return err
 		}
 		<-h.ended
+		// The kernel takes its time to clear a dead host's network, and answers pings until then.
+		_ = ipBatch("link del " + h.uplink() + "\n")
 		// Its guests died with it; their disks are free when their cgroups are empty and gone.
 		return emptyCgroups(h.config.Cgroup)
 	case "start":

@@ -64,7 +64,7 @@ func takeMails(connection net.Conn, keep func(string) error) {
 		case strings.HasPrefix(verb, "HELO"):
 			say("250 lab")
 		case strings.HasPrefix(verb, "MAIL FROM:"), strings.HasPrefix(verb, "RCPT TO:"):
-			envelope += "X-Envelope-" + line[:4] + ": " + line[strings.IndexByte(line, ':')+1:] + "\r\n"
+			envelope += "X-Envelope-" + verb[:4] + ": " + line[strings.IndexByte(line, ':')+1:] + "\r\n"
 			say("250 OK")
 		case verb == "DATA":
 			say("354 go on")
