@@ -23,7 +23,7 @@ nothing_left
 for ((kill_at = 0; kill_at < steps; kill_at++)); do
   vm=crash-$kill_at
   say "kill at step $kill_at of $steps"
-  operation=$(drover vm create "$vm" --environment test --type web --ip "10.213.53.$((kill_at + 10))" --netmask 255.255.0.0 \
+  operation=$(drover vm create "$vm" --env test --type web --ip "10.213.53.$((kill_at + 10))" --netmask 255.255.0.0 \
     --gateway 10.213.0.1 --detach -q) || fail "create"
   while [ "$(step_of "$operation")" -lt "$kill_at" ]; do :; done
   must "kill" lab controller kill

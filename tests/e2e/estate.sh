@@ -30,7 +30,7 @@ say "forget and import"
 must "forget" drover vm forget box --yes
 [ -z "$(drover vm list -q)" ] || fail "forgotten, and still there"
 object=$(drover vm unmanaged --hypervisor esxi1 -o json | python3 -c 'import json,sys; print(next(v["hypervisorObject"] for v in json.load(sys.stdin)["vms"] if v["displayName"] == "box"))')
-must "import" drover vm import box --hypervisor esxi1 --object "$object" --environment test --type web
+must "import" drover vm import box --hypervisor esxi1 --object "$object" --env test --type web
 eventually "power known" is box power on
 
 say "a host is cut off and healed"

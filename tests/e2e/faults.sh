@@ -28,7 +28,7 @@ must "delete" drover vm delete broken-1 --yes
 nothing_left
 
 say "the host dies in the middle"
-drover vm create lost --environment test --type web --ip 10.213.52.40 --netmask 255.255.0.0 --gateway 10.213.0.1 --hypervisor esxi1 --detach >/dev/null
+drover vm create lost --env test --type web --ip 10.213.52.40 --netmask 255.255.0.0 --gateway 10.213.0.1 --hypervisor esxi1 --detach >/dev/null
 eventually "the creation runs" sh -c "drover op list -o json | grep -q STATE_RUNNING"
 must "kill esxi1" lab esxi esxi1 kill
 eventually "the loss is seen" sh -c "drover event list -o json | grep -q hypervisor.lost"

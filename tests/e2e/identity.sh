@@ -6,8 +6,8 @@
 must "create" create origin web 10.213.56.1
 eventually "agent" is origin agent connected
 must "off" drover vm power off origin
-must "a type whose template is a VM with an enrolled agent" drover type add infected --template origin --guest-user root --guest-password-stdin \
-  <<<"$(cat "$DROVER_LAB/guest-password")"
+printf '[[type]]\nname = "infected"\ntemplate = "origin"\nguest_user = "root"\n' >"$DROVER_LAB/type.toml"
+must "a type whose template is a VM with an enrolled agent" drover type add -f "$DROVER_LAB/type.toml" --guest-password-stdin <<<template
 names=""
 for i in 1 2 3 4 5; do
   must "copy $i" create "copy-$i" infected "10.213.56.$((10 + i))"

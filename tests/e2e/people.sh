@@ -20,7 +20,7 @@ checks=$((checks + 1))
 
 say "the last system administrator stays"
 refused 5 'last' drover user delete admin --yes
-refused 5 'last' drover user set-role admin administrator
+refused 5 'last' drover user set-role admin --role administrator
 
 say "wrong passwords are slowed down and logged"
 slowed() { echo nonsense-password | DROVER_CONTEXT=wrong drover login "$DROVER_SERVER" --user mei --password-stdin --trust-new-certificate 2>&1 | grep -qiE 'slow|later|wait'; }
@@ -31,11 +31,11 @@ checks=$((checks + 1))
 say "the log"
 must "intact" drover log verify
 must "back up" drover log backup
-must "delete what the backup holds" drover log delete --before "$(date -u -d '+1 minute' +%Y-%m-%dT%H:%M:%SZ)" --yes
+must "delete what the backup holds" drover log delete --before "$(date -u -d '+1 minute' +%Y-%m-%dT%H:%M:%SZ)" --confirm "delete log entries"
 must "intact after the deletion" drover log verify
 
 say "no secret anywhere"
-must "a VM with a password" sh -c "echo '$canary-guest' | drover vm create keeper --environment test --type web --ip 10.213.57.9 --netmask 255.255.0.0 --gateway 10.213.0.1 --guest-password-stdin"
+must "a VM with a password" sh -c "echo '$canary-guest' | drover vm create keeper --env test --type web --ip 10.213.57.9 --netmask 255.255.0.0 --gateway 10.213.0.1 --guest-password-stdin"
 grep -rl "$canary" "$DROVER_LAB" --exclude-dir=proc 2>/dev/null | grep -v -E '/(guests|datastore)' && fail "a password stands in a file"
 grep -l "$canary" /proc/[0-9]*/cmdline 2>/dev/null && fail "a password stands on a command line"
 checks=$((checks + 2))

@@ -14,13 +14,14 @@ refused 5 '10\.213\.51\.1.*taken|taken.*10\.213\.51\.1' create other web 10.213.
 refused 5 '10\.213\.0\.1.*(answers|in use)' create stranger web 10.213.0.1 --hypervisor esxi1
 refused 2 'ip' create odd web 10.213.51.999 --hypervisor esxi1
 refused 2 'vm_id|name' create 'Bad_Name' web 10.213.51.3 --hypervisor esxi1
-refused 2 'netmask' drover vm create odd --environment test --type web --ip 10.213.51.3 --netmask 255.0.255.0 --gateway 10.213.0.1
+refused 2 'netmask' drover vm create odd --env test --type web --ip 10.213.51.3 --netmask 255.0.255.0 --gateway 10.213.0.1
 
 say "things that are not there"
 refused 3 'type' create other nosuchtype 10.213.51.3 --hypervisor esxi1
 refused 3 'hypervisor' create other web 10.213.51.3 --hypervisor nosuchhost
-refused 3 'environment' drover vm create other --environment nosuch --type web --ip 10.213.51.3 --netmask 255.255.0.0 --gateway 10.213.0.1
-must "a type without its template" drover type add ghost --template tpl-nowhere --guest-user root --guest-password-stdin <<<"x"
+refused 3 'environment' drover vm create other --env nosuch --type web --ip 10.213.51.3 --netmask 255.255.0.0 --gateway 10.213.0.1
+add_type() { printf '[[type]]\nname = "%s"\ntemplate = "%s"\nguest_user = "root"\n' "$1" "$2" >"$DROVER_LAB/type.toml" && drover type add -f "$DROVER_LAB/type.toml" --guest-password-stdin; }
+must "a type without its template" add_type ghost tpl-nowhere <<<"x"
 refused 5 'tpl-nowhere' create other ghost 10.213.51.3 --hypervisor esxi1
 
 say "no write reached the host"
