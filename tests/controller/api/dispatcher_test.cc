@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/synchronization/notification.h"
-#include "controller/api/client_address.h"
+#include "controller/core/client_address.h"
 #include "drover/v1/activity.pb.h"
 #include "drover/v1/inventory.pb.h"
 #include "drover/v1/people.pb.h"
@@ -419,7 +419,8 @@ TEST(ClientAddress, IsBelievedFromTrustedGatewaysOnly) {
       {"unix:/tmp/x", "", "", "local"},
   };
   for (const AddressCase& row : rows) {
-    EXPECT_EQ(ClientAddress(AddressOfPeer(row.peer), row.told, row.forwarded, trusted), row.want)
+    EXPECT_EQ(core::ClientAddress(core::AddressOfPeer(row.peer), row.told, row.forwarded, trusted),
+              row.want)
         << row.peer;
   }
 }
