@@ -15,13 +15,12 @@ constexpr char kSetting[] = "authority";
 constexpr char kPurpose[] = "authority-key";
 // As in proto/support/channel.h, which clients check.
 constexpr char kServerName[] = "drover-controller";
-constexpr absl::Duration kDay = absl::Hours(24);
-constexpr absl::Duration kAuthorityLife = 30 * 365 * kDay;
+constexpr absl::Duration kAuthorityLife = absl::Hours(24 * 365 * 30);
 // An agent's certificate lives as long as its VM may: what ends it is the serial in the store.
-constexpr absl::Duration kAgentLife = 20 * 365 * kDay;
-constexpr absl::Duration kServerLife = 397 * kDay;
+constexpr absl::Duration kAgentLife = absl::Hours(24 * 365 * 20);
+constexpr absl::Duration kServerLife = absl::Hours(24 * 397);
 // Clocks of guests may be behind.
-constexpr absl::Duration kSlack = kDay;
+constexpr absl::Duration kSlack = absl::Hours(24);
 constexpr size_t kMaxRequest = 16 << 10;
 
 std::string NewSerial(core::Vault* vault) {

@@ -17,7 +17,7 @@
 namespace drover::agents {
 namespace {
 
-constexpr absl::Duration kRenewBefore = 30 * absl::Hours(24);
+constexpr absl::Duration kRenewBefore = absl::Hours(24 * 30);
 
 std::string ReadAll(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
