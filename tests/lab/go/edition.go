@@ -36,6 +36,12 @@ func isRead(method string) bool {
 	return freeAllowed[method]
 }
 
+// isChange tells the calls that do something from those that look, sign in or wait.
+func isChange(method string) bool {
+	return !isRead(method) || strings.Contains(method, "InGuest") && !strings.HasPrefix(method, "List") ||
+		strings.HasPrefix(method, "InitiateFileTransferTo") || strings.HasPrefix(method, "PUT ") || strings.HasPrefix(method, "shell ")
+}
+
 func (h *host) checkEdition(c *call) *soapFault {
 	if h.isESX() && vcenterOnly[c.method] {
 		return fault(&types.NotSupported{})

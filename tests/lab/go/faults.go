@@ -58,12 +58,23 @@ func (r *faultRules) clear() {
 	r.rules = nil
 }
 
+// about tells whether a rule is for a method: its name, "*" for all, "changes" for all that change host or guest.
+func (rule *faultRule) about(method string) bool {
+	switch rule.Method {
+	case method, "*":
+		return true
+	case "changes":
+		return isChange(method)
+	}
+	return false
+}
+
 // take finds the rule for a call and uses it up once. Task rules are only taken by tasks.
 func (r *faultRules) take(method string, inTask bool) *faultRule {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, rule := range r.rules {
-		if rule.InTask != inTask || (rule.Method != method && rule.Method != "*") {
+		if rule.InTask != inTask || !rule.about(method) {
 			continue
 		}
 		if rule.Skip > 0 {

@@ -120,10 +120,19 @@ func (g *guests) report(r *guest, off bool) {
 		guest.GuestFullName = vm.Config.GuestFullName
 		guest.GuestOperationsReady, guest.GuestStateChangeSupported = types.NewBool(true), types.NewBool(true)
 		guest.HostName, guest.IpAddress, guest.Net = name, address, nics
+		guest.Disk = diskUse(r.pid)
 		vm.Guest = &guest
 		vm.GuestHeartbeatStatus = types.ManagedEntityStatusGreen
 		vm.syncSummary()
 	})
+}
+
+func diskUse(pid int) []types.GuestDiskInfo {
+	var status syscall.Statfs_t
+	if syscall.Statfs(fmt.Sprintf("/proc/%d/root", pid), &status) != nil {
+		return nil
+	}
+	return []types.GuestDiskInfo{{DiskPath: "/", Capacity: int64(status.Blocks) * status.Bsize, FreeSpace: int64(status.Bavail) * status.Bsize}}
 }
 
 func sameNics(a, b []types.GuestNicInfo) bool {

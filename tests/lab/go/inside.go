@@ -36,8 +36,8 @@ func insideMain(args []string) error {
 	if err := json.Unmarshal(data, &l.plan); err != nil {
 		return err
 	}
-	// The command's terminal signals are its own affair.
-	signal.Ignore(syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTTOU, syscall.SIGTTIN)
+	// Interrupts of the terminal are the command's affair. They are taken, not ignored: ignoring would be inherited.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGQUIT)
 	if err := l.ownWorld(); err != nil {
 		return fmt.Errorf("namespaces: %w", err)
 	}
@@ -167,9 +167,6 @@ func (l *lab) makeBin() error {
 func (l *lab) runCommand() int {
 	command := exec.Command(l.plan.Command[0], l.plan.Command[1:]...)
 	env := l.environment()
-	if _, err := os.Stat(filepath.Join(l.plan.State, "web")); err == nil {
-		env = append(env, "DROVER_WEB=https://10.213.0.1:8480")
-	}
 	if !strings.Contains(l.plan.Command[0], "/") {
 		if path, err := lookPath(l.plan.Command[0], env); err == nil {
 			command.Path, command.Err = path, nil

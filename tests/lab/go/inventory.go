@@ -67,11 +67,28 @@ func (h *host) buildInventory() error {
 	hs.Runtime.ConnectionState = types.HostSystemConnectionStateConnected
 	hs.Summary.Runtime = &hs.Runtime
 	h.setAbout()
+	h.describeHost(hs)
 	h.addDatastore(dc, hs, cr)
 	simulator.Map.Get(*h.content().LicenseManager).(*simulator.LicenseManager).Licenses =
 		[]types.LicenseManagerLicenseInfo{h.licence()}
 	h.setGuestManagers()
 	return nil
+}
+
+// describeHost gives the host system the sizes and the product that go with this lab.
+func (h *host) describeHost(hs *simulator.HostSystem) {
+	product := h.content().About
+	if !h.isESX() {
+		product.Name, product.FullName, product.ApiType, product.ProductLineId = "VMware ESXi", "VMware ESXi 6.7.0 build-14320388", "HostAgent", "embeddedEsx"
+	}
+	hs.Summary.Config.Product = &product
+	if hs.Config != nil {
+		hs.Config.Product = product
+	}
+	if hardware := hs.Summary.Hardware; hardware != nil {
+		hardware.CpuMhz, hardware.NumCpuCores, hardware.NumCpuThreads = hostMHz, 16, 32
+		hardware.MemorySize = 128 << 30
+	}
 }
 
 func (h *host) setAbout() {

@@ -344,6 +344,10 @@ func (h *host) cloneVM(c *call) (interface{}, *soapFault) {
 	if req.Spec.Snapshot != nil || req.Spec.Location.DiskMoveType == "createNewChildDiskBacking" {
 		return nil, fault(&types.NotSupported{})
 	}
+	if req.Spec.Customization != nil {
+		return nil, faultf(&types.UncustomizableGuest{UncustomizableGuestOS: source.Config.GuestId},
+			"Customization of the guest operating system is not supported in this configuration.")
+	}
 	// A source being copied stays free for other copies, so the task is not the machine's own.
 	return h.startTask(taskSpec{method: c.method, description: "VirtualMachine.clone", entity: source.Self,
 		entityName: source.Name, user: c.session.info.UserName, cancelable: true}, func(t *task) (interface{}, *soapFault) {

@@ -37,6 +37,24 @@ func (h *host) watchGuests() {
 		for _, r := range h.guests.list() {
 			h.measure(r, tick%4 == 3)
 		}
+		h.measureHost()
+	}
+}
+
+// measureHost adds up what the machines use.
+func (h *host) measureHost() {
+	h.store.mu.Lock()
+	defer h.store.mu.Unlock()
+	hs := getObject(fixed.host).(*simulator.HostSystem)
+	var cpu, memory int32 = 120, 2048
+	for _, vm := range h.vms.all() {
+		cpu += vm.Summary.QuickStats.OverallCpuUsage
+		memory += vm.Summary.QuickStats.HostMemoryUsage
+	}
+	stats := &hs.Summary.QuickStats
+	if stats.OverallCpuUsage != cpu || stats.OverallMemoryUsage != memory {
+		stats.OverallCpuUsage, stats.OverallMemoryUsage = cpu, memory
+		h.store.touch(fixed.host)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"sort"
 	"strings"
 	"syscall"
@@ -175,7 +176,9 @@ func (p *plan) runInside() int {
 	command := exec.Command(self, "inside", p.State)
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
 	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET |
-		syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC}
+		syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC, Pdeathsig: syscall.SIGKILL}
+	// The death signal is tied to the thread that starts the lab.
+	runtime.LockOSThread()
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	if err := command.Start(); err != nil {
@@ -187,13 +190,10 @@ func (p *plan) runInside() int {
 	for {
 		select {
 		case got := <-signals:
-			// A terminal's interrupt reaches the command by itself; a second one, or any other signal, ends the lab.
-			if got == syscall.SIGINT {
-				signal.Reset(syscall.SIGINT)
-				signal.Notify(signals, syscall.SIGINT)
-				continue
+			// An interrupt reaches the command by the terminal; it decides.
+			if got != syscall.SIGINT {
+				_ = command.Process.Kill()
 			}
-			_ = command.Process.Kill()
 		case err := <-ended:
 			var exit *exec.ExitError
 			if errors.As(err, &exit) {
