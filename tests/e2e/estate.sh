@@ -21,7 +21,7 @@ eventually "agent back" is box agent connected
 eventually "reachable" is box reachability up
 
 say "changes made elsewhere are seen"
-must "power off inside the guest" lab guest box -- sh -c 'kill -INT 1 2>/dev/null; poweroff -f 2>/dev/null; true'
+must "power off inside the guest" lab guest box -- poweroff
 eventually "seen as off" is box power off
 must "on" drover vm power on box
 eventually "agent back" is box agent connected

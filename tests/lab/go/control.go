@@ -88,6 +88,8 @@ func (h *host) controlCalls(w http.ResponseWriter, r *http.Request) {
 func (h *host) controlBytes(w http.ResponseWriter, r *http.Request) {
 	h.rules.mu.Lock()
 	defer h.rules.mu.Unlock()
+	// Whole disks can only travel as datastore files.
+	fmt.Fprintf(w, "disk %d\n", h.rules.bytes["folder-get"]+h.rules.bytes["folder-put"])
 	for _, kind := range []string{"folder-get", "folder-put", "guest-get", "guest-put", "sdk-in", "sdk-out"} {
 		fmt.Fprintf(w, "%s %d\n", kind, h.rules.bytes[kind])
 	}
