@@ -215,6 +215,13 @@ func setMain(args []string) error {
 	return errors.New("usage: lab set NAME [SETTING VALUE]")
 }
 
+func populateMain(args []string) error {
+	if len(args) != 2 {
+		return errors.New("usage: lab populate NAME COUNT")
+	}
+	return askHost(args[0], "/populate", query("count", args[1]), nil)
+}
+
 // counted is `lab calls` and `lab bytes`.
 func counted(path string) func([]string) error {
 	return func(args []string) error {

@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"reflect"
 	"strings"
 
@@ -185,9 +184,9 @@ func encodeProperty(v reflect.Value) string {
 }
 
 func writeRef(b *bytes.Buffer, name string, ref moref) {
-	fmt.Fprintf(b, `<%s type="%s">`, name, ref.Type)
+	b.WriteString("<" + name + ` type="` + ref.Type + `">`)
 	writeText(b, ref.Value)
-	fmt.Fprintf(b, "</%s>", name)
+	b.WriteString("</" + name + ">")
 }
 
 // objectContent is one <objects> element. Without a session every property is missing for want of authentication,

@@ -34,6 +34,7 @@ func (h *host) serveControl() error {
 	mux.HandleFunc("/sessions", h.controlSessions)
 	mux.HandleFunc("/leftovers", h.controlLeftovers)
 	mux.HandleFunc("/shell", h.controlShell)
+	mux.HandleFunc("/populate", h.controlPopulate)
 	go http.Serve(listener, mux)
 	return nil
 }

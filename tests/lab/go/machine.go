@@ -21,9 +21,10 @@ import (
 // machine is a VirtualMachine object. Its fields are guarded by the store's lock; busy is the task that holds it.
 type machine struct {
 	mo.VirtualMachine
-	host  *host
-	busy  string
-	asked bool // the moved-or-copied question was answered
+	host   *host
+	busy   string
+	asked  bool // the moved-or-copied question was answered
+	listed bool // has no files: made by `lab populate`
 }
 
 // machines is the host's list of registered machines, kept in inventory.json across crashes.
@@ -85,6 +86,9 @@ func (m *machines) save() {
 	m.host.store.mu.RLock()
 	list := inventoryFile{NextID: m.nextID, MACs: m.macs}
 	for _, vm := range m.all() {
+		if vm.listed {
+			continue
+		}
 		list.Machines = append(list.Machines, inventoryMachine{vm.Self.Value, vm.Config.Files.VmPathName, vm.Config.Template})
 	}
 	m.host.store.mu.RUnlock()

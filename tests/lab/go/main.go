@@ -18,7 +18,7 @@ func init() {
 		"guest": guestMain, "esxi": esxiMain, "controller": controllerMain, "fault": faultMain, "faults": faultsMain,
 		"set": setMain, "calls": counted("/calls"), "bytes": counted("/bytes"), "sessions": plainMain("/sessions"),
 		"expire": plainMain("/expire"), "leftovers": leftoversMain, "hosts": hostsMain, "mail": mailMain,
-		"templates": templatesMain, "types": typesMain,
+		"populate": populateMain, "templates": templatesMain, "types": typesMain,
 	}
 }
 
@@ -38,6 +38,7 @@ inside the lab:
   lab sessions NAME                        who is signed in
   lab expire NAME                          end all sessions, as a long idle time would
   lab leftovers [NAME]                     what is there besides the templates; ends 1 when something is
+  lab populate NAME COUNT                  a big inventory of machines without guests, for measuring
   lab mail                                 the mails received, one file each
   lab templates, lab types                 what can be made from what`
 

@@ -6,12 +6,48 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 )
 
 type pathSegment struct {
 	name  string
 	key   string
 	keyed bool
+}
+
+// Paths and fields are looked up for every property of every machine: both answers are kept.
+var (
+	pathCache  sync.Map // string -> []pathSegment
+	fieldCache sync.Map // fieldKey -> *reflect.StructField, nil when there is none
+)
+
+type fieldKey struct {
+	t    reflect.Type
+	name string
+}
+
+func cachedPath(path string) ([]pathSegment, bool) {
+	if known, ok := pathCache.Load(path); ok {
+		return known.([]pathSegment), true
+	}
+	segments, ok := parsePath(path)
+	if ok {
+		pathCache.Store(path, segments)
+	}
+	return segments, ok
+}
+
+func cachedField(t reflect.Type, name string) *reflect.StructField {
+	key := fieldKey{t, name}
+	if known, ok := fieldCache.Load(key); ok {
+		return known.(*reflect.StructField)
+	}
+	var result *reflect.StructField
+	if field, found := t.FieldByName(goFieldName(name)); found && !(field.Anonymous && field.Type.PkgPath() == moPackage) {
+		result = &field
+	}
+	fieldCache.Store(key, result)
+	return result
 }
 
 func parsePath(path string) ([]pathSegment, bool) {
@@ -59,7 +95,7 @@ func goFieldName(name string) string {
 
 // lookup finds a property. valid is false when the type has no such property at all.
 func lookup(object reflect.Value, path string) (value reflect.Value, valid bool) {
-	segments, ok := parsePath(path)
+	segments, ok := cachedPath(path)
 	if !ok {
 		return reflect.Value{}, false
 	}
@@ -80,8 +116,8 @@ func lookup(object reflect.Value, path string) (value reflect.Value, valid bool)
 		if t.Kind() != reflect.Struct {
 			return reflect.Value{}, false
 		}
-		field, found := t.FieldByName(goFieldName(segment.name))
-		if !found || field.Anonymous && field.Type.PkgPath() == moPackage {
+		field := cachedField(t, segment.name)
+		if field == nil {
 			return reflect.Value{}, false
 		}
 		t = field.Type

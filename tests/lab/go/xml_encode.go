@@ -167,7 +167,7 @@ func encodeElement(b *bytes.Buffer, name string, v reflect.Value, typeAttr bool)
 		writeAttributes(b, v)
 	}
 	if typeAttr {
-		fmt.Fprintf(b, ` xsi:type="%s"`, xsdTypeName(v.Type()))
+		b.WriteString(` xsi:type="` + xsdTypeName(v.Type()) + `"`)
 	}
 	b.WriteByte('>')
 	encodeContent(b, v)
