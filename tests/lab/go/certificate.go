@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -58,6 +59,16 @@ func hostCertificate(dir, address string) (tls.Certificate, error) {
 // fingerprint is SHA-256 over the certificate, upper-case hex with colons.
 func fingerprint(certificate tls.Certificate) string {
 	sum := sha256.Sum256(certificate.Certificate[0])
+	return colons(sum[:])
+}
+
+// thumbprint is what a host's summary shows of its certificate: SHA-1, in the same form.
+func thumbprint(certificate tls.Certificate) string {
+	sum := sha1.Sum(certificate.Certificate[0])
+	return colons(sum[:])
+}
+
+func colons(sum []byte) string {
 	parts := make([]string, len(sum))
 	for i, b := range sum {
 		parts[i] = fmt.Sprintf("%02X", b)

@@ -64,6 +64,11 @@ func (h *host) buildInventory() error {
 	}
 	hs.Name, cr.Name = name, name
 	hs.Summary.Config.Name = name
+	certificate, err := hostCertificate(h.config.Dir, address)
+	if err != nil {
+		return err
+	}
+	hs.Summary.Config.SslThumbprint = thumbprint(certificate)
 	hs.Runtime.ConnectionState = types.HostSystemConnectionStateConnected
 	hs.Summary.Runtime = &hs.Runtime
 	h.setAbout()
