@@ -16,6 +16,9 @@ namespace {
 
 // Another task of the host on the same VM passes soon, as a rule.
 constexpr absl::Duration kBusyPatience = absl::Seconds(60);
+// A guest that was told to reboot and still runs after this does not obey, or was too quick to be
+// seen.
+constexpr absl::Duration kRebootPatience = absl::Seconds(60);
 
 bool IsBusy(const absl::Status& status) {
   return IsFault(status, "TaskInProgress") || IsFault(status, "VAppTaskInProgress") ||
@@ -79,6 +82,40 @@ absl::Status RunVmTask(VimClient& client, const MoRef& vm, absl::string_view met
   }
 }
 
+// What tells one boot of a guest from the next.
+struct BootSigns {
+  std::string boot_time;
+  bool tools = false;
+  int64_t uptime = 0;
+};
+
+absl::StatusOr<BootSigns> ReadBootSigns(VimClient& client, const MoRef& vm, std::stop_token stop) {
+  DROVER_ASSIGN_OR_RETURN(
+      Objects objects,
+      client.RetrieveOne(
+          vm, {"runtime.bootTime", "guest.toolsRunningStatus", "summary.quickStats.uptimeSeconds"},
+          stop));
+  ObjectView view = objects.First();
+  return BootSigns{std::string(view.TextOf("runtime.bootTime")),
+                   view.TextOf("guest.toolsRunningStatus") == "guestToolsRunning",
+                   IntAt(view.Property("summary.quickStats.uptimeSeconds"), "")};
+}
+
+// The order to reboot is answered before the guest acts. Whoever waits for Tools next must not meet
+// those of the old boot.
+absl::Status AwaitRebootBegun(VimClient& client, const MoRef& vm, const BootSigns& before,
+                              core::StepContext& context) {
+  absl::Time give_up = client.clock()->Now() + kRebootPatience;
+  Backoff pause(absl::Milliseconds(300));
+  context.Report(20, "waiting for the guest to go down");
+  while (client.clock()->Now() < give_up) {
+    DROVER_ASSIGN_OR_RETURN(BootSigns now, ReadBootSigns(client, vm, context.stop()));
+    if (!now.tools || now.boot_time != before.boot_time || now.uptime < before.uptime) break;
+    DROVER_RETURN_IF_ERROR(client.clock()->Sleep(pause.Next(), context.stop()));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status PowerOffFirst(absl::string_view why) {
   return MakeError(absl::StatusCode::kFailedPrecondition, "POWER_OFF_FIRST",
                    absl::StrCat(why, "; power the VM off first"));
@@ -138,8 +175,10 @@ absl::Status RestartVm(VimClient& client, const MoRef& vm, bool hard, core::Step
   DROVER_ASSIGN_OR_RETURN(std::string state, PowerStateOf(client, vm, context.stop()));
   if (state != "poweredOn") return PowerOnVm(client, vm, context);
   if (!hard) {
+    DROVER_ASSIGN_OR_RETURN(BootSigns before, ReadBootSigns(client, vm, context.stop()));
     absl::Status asked = client.Change(vm, "RebootGuest", "", context.stop()).status();
-    if (asked.ok() || !FaultOf(asked)) return asked;
+    if (asked.ok()) return AwaitRebootBegun(client, vm, before, context);
+    if (!FaultOf(asked)) return asked;
   }
   return RunVmTask(client, vm, "ResetVM_Task", true, context);
 }
