@@ -69,7 +69,7 @@ struct Gate {
                                              absl::string_view client_address)>
       authenticate;
   // The answer this request_id of this user was given before, nullopt when it is new;
-  // INVALID_ARGUMENT when it was another request.
+  // ALREADY_EXISTS when it was another request.
   std::function<absl::StatusOr<std::optional<google::protobuf::Any>>(
       const core::Caller&, absl::string_view method, absl::string_view request_id,
       const google::protobuf::Message& request)>
