@@ -56,6 +56,9 @@ struct OperationRequest {
   std::string title;
   // The RPC's request, secrets cleared.
   std::unique_ptr<google::protobuf::Message> request;
+  // As the caller sent it, secrets cleared, when `request` is more than that: a request id is known
+  // again by it. Null = `request`.
+  std::unique_ptr<google::protobuf::Message> asked;
   // Serialized message with the secrets only, "" without any.
   std::string secrets;
   // "vms/x" held while it runs.
