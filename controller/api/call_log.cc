@@ -24,9 +24,6 @@ using google::protobuf::Message;
 using google::protobuf::MethodDescriptor;
 using google::protobuf::Reflection;
 
-constexpr absl::Duration kFoldTime = absl::Minutes(1);
-constexpr size_t kMaxFolds = 10000;
-
 // Collection of a resource type, "" when it has no name of its own.
 absl::string_view CollectionOf(const Descriptor* type) {
   const FieldDescriptor* name = type == nullptr ? nullptr : type->FindFieldByName("name");
@@ -101,19 +98,8 @@ std::vector<drover::v1::Vm> CallLog::VmsOf(const MethodDescriptor& method,
 
 std::optional<int> CallLog::Unfold(const Record& record) {
   if (!record.refused || !absl::IsUnauthenticated(record.result)) return 0;
-  const absl::Time now = clock_->Now();
-  absl::MutexLock lock(&mutex_);
-  if (folds_.size() >= kMaxFolds) folds_.clear();
-  auto [it, is_new] = folds_.try_emplace(
-      absl::StrCat(record.caller.client_address, " ", record.method->full_name()), Fold{now, 0});
-  if (is_new) return 0;
-  if (now - it->second.since < kFoldTime) {
-    ++it->second.left_out;
-    return std::nullopt;
-  }
-  const int left_out = it->second.left_out;
-  it->second = Fold{now, 0};
-  return left_out;
+  return fold_.Count(absl::StrCat(record.caller.client_address, " ", record.method->full_name()),
+                     clock_->Now());
 }
 
 LogEntry CallLog::EntryOf(const Record& record) const {

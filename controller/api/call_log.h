@@ -14,14 +14,11 @@
 #include <utility>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
-#include "absl/time/time.h"
 #include "controller/core/caller.h"
 #include "controller/core/ports.h"
+#include "controller/core/repeat_fold.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/message.h"
 
@@ -60,10 +57,6 @@ class CallLog {
   void Write(const Record& record);
 
  private:
-  struct Fold {
-    absl::Time since;
-    int left_out = 0;
-  };
   // Number left out since the last entry, nullopt when this one is left out too.
   std::optional<int> Unfold(const Record& record);
   drover::v1::LogEntry EntryOf(const Record& record) const;
@@ -72,8 +65,7 @@ class CallLog {
   const Append append_;
   const FindVm find_vm_;
   core::Clock* const clock_;
-  absl::Mutex mutex_;
-  absl::flat_hash_map<std::string, Fold> folds_ ABSL_GUARDED_BY(mutex_);
+  core::RepeatFold fold_;
 };
 
 }  // namespace drover::api

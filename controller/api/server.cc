@@ -21,9 +21,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/synchronization/mutex.h"
-#include "controller/api/client_address.h"
 #include "controller/api/redaction.h"
 #include "controller/api/stream_session.h"
+#include "controller/core/client_address.h"
 #include "controller/core/worker_pool.h"
 #include "proto/support/contract.h"
 #include "proto/support/grpc_status.h"
@@ -69,9 +69,9 @@ Origin OriginOf(const grpc::CallbackServerContext& context,
   if (absl::ConsumePrefix(&token, "Bearer ") || absl::ConsumePrefix(&token, "bearer ")) {
     origin.token = std::string(token);
   }
-  origin.client_address =
-      ClientAddress(AddressOfPeer(context.peer()), MetadataOf(context, "x-drover-client"),
-                    MetadataOf(context, "x-forwarded-for"), trusted_proxies);
+  origin.client_address = core::ClientAddress(
+      core::AddressOfPeer(context.peer()), MetadataOf(context, "x-drover-client"),
+      MetadataOf(context, "x-forwarded-for"), trusted_proxies);
   return origin;
 }
 

@@ -1,4 +1,4 @@
-#include "controller/api/client_address.h"
+#include "controller/core/client_address.h"
 
 #include <arpa/inet.h>
 
@@ -10,7 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 
-namespace drover::api {
+namespace drover::core {
 namespace {
 
 bool IsAddress(absl::string_view text) {
@@ -56,4 +56,4 @@ std::string ClientAddress(absl::string_view peer_address, absl::string_view told
   return std::string(peer_address);
 }
 
-}  // namespace drover::api
+}  // namespace drover::core

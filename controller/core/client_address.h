@@ -7,7 +7,7 @@
 
 #include "absl/strings/string_view.h"
 
-namespace drover::api {
+namespace drover::core {
 
 // "ipv4:10.0.0.5:4711" -> "10.0.0.5", "ipv6:%5B::1%5D:4711" -> "::1", "unix:..." -> "local"; an
 // IPv4 address within IPv6 as IPv4.
@@ -20,4 +20,4 @@ std::string ClientAddress(absl::string_view peer_address, absl::string_view told
                           absl::string_view forwarded,
                           const std::vector<std::string>& trusted_proxies);
 
-}  // namespace drover::api
+}  // namespace drover::core
