@@ -1,0 +1,68 @@
+#include "agent/agent.h"
+
+#include <random>
+#include <utility>
+
+#include "agent/grpc_wire.h"
+#include "agent/version.h"
+#include "proto/support/status.h"
+
+namespace drover::agent {
+
+absl::StatusOr<std::unique_ptr<Agent>> Agent::Make(EventLoop* loop, const Config& config) {
+  const MachineFacts machine = ReadMachine(config.bios_uuid);
+  DROVER_ASSIGN_OR_RETURN(AgentIdentity identity, AgentIdentity::Open(config, machine));
+  std::unique_ptr<Agent> agent(new Agent(loop, std::move(identity)));
+  DROVER_RETURN_IF_ERROR(agent->MakeParts(config, machine));
+  return agent;
+}
+
+Agent::~Agent() {
+  // The wire first: nothing may come in while the rest goes.
+  wire_.reset();
+}
+
+absl::Status Agent::MakeParts(const Config& config, const MachineFacts& machine) {
+  DROVER_ASSIGN_OR_RETURN(outbox_,
+                          Outbox::Open(config.state_directory + "/outbox.log", &loop_->clock()));
+  v1::AgentEvent started;
+  started.mutable_agent_started()->set_version(kVersion);
+  started.mutable_agent_started()->set_reason(identity_.first_since_boot() ? "boot" : "restart");
+  outbox_->Add(std::move(started));
+  supervisor_ = std::make_unique<Supervisor>(
+      loop_, Supervisor::Options{config.state_directory, machine.boot_id},
+      Supervisor::Listener{.event =
+                               [this](v1::AgentEvent event) {
+                                 outbox_->Add(std::move(event));
+                                 link_->EventsWait();
+                               },
+                           .status_changed = [this] { link_->StatusChanged(); }});
+  DROVER_ASSIGN_OR_RETURN(commands_,
+                          CommandRunner::Open(config.state_directory + "/inbox.log", loop_,
+                                              supervisor_.get(), [this](v1::CommandUpdate update) {
+                                                if (link_ != nullptr)
+                                                  link_->Tell(std::move(update));
+                                              }));
+  wire_ = std::make_unique<GrpcWire>(loop_, config.controller);
+  ControllerLink::Parts parts;
+  parts.loop = loop_;
+  parts.wire = wire_.get();
+  parts.identity = &identity_;
+  parts.outbox = outbox_.get();
+  parts.supervisor = supervisor_.get();
+  parts.commands = commands_.get();
+  parts.os_version = machine.os_version;
+  parts.boot_id = machine.boot_id;
+  parts.random = [engine = std::mt19937_64(std::random_device{}())]() mutable {
+    return std::uniform_real_distribution<double>(0, 1)(engine);
+  };
+  parts.begin_anew = [this] {
+    must_begin_anew_ = true;
+    loop_->Stop();
+  };
+  link_ = std::make_unique<ControllerLink>(std::move(parts));
+  link_->Start();
+  return absl::OkStatus();
+}
+
+}  // namespace drover::agent
