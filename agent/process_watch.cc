@@ -138,6 +138,49 @@ void ForEachPid(absl::FunctionRef<bool(pid_t)> each) {
   closedir(directory);
 }
 
+void ProcessTable::Read(Entry& entry, pid_t pid, absl::Duration now) {
+  // Young ones are often about to become another program.
+  constexpr absl::Duration kYoung = absl::Seconds(10);
+  static const long ticks_per_second = sysconf(_SC_CLK_TCK);
+  ProcessInfo process = ReadProcess(pid).value_or(ProcessInfo());
+  process.exe = ReadExe(pid);
+  // Threads of the kernel have none, and never will.
+  if (!process.exe.empty()) {
+    process.command_line = ReadCommandLine(pid);
+    process.unit = ReadUnit(pid);
+  }
+  const bool same = entry.process.start_ticks == process.start_ticks &&
+                    entry.process.exe == process.exe && entry.process.unit == process.unit &&
+                    entry.process.command_line == process.command_line;
+  if (!same || entry.version == 0) entry.version = ++version_;
+  const absl::Duration age =
+      SystemClock().Uptime() - absl::Seconds(1) * process.start_ticks / ticks_per_second;
+  entry.read_again = age < kYoung ? now : now + kYoung;
+  entry.process = std::move(process);
+}
+
+void ProcessTable::Refresh(absl::Duration now) {
+  ++round_;
+  ForEachPid([&](pid_t pid) {
+    Entry& entry = entries_[pid];
+    if (entry.version == 0 || entry.read_again <= now) Read(entry, pid, now);
+    entry.round = round_;
+    return true;
+  });
+  for (auto at = entries_.begin(); at != entries_.end();) {
+    at = at->second.round == round_ ? std::next(at) : entries_.erase(at);
+  }
+}
+
+void ProcessTable::Clear() { entries_.clear(); }
+
+void ProcessTable::ForEachSince(uint64_t version,
+                                absl::FunctionRef<void(const ProcessInfo&)> each) const {
+  for (const auto& [pid, entry] : entries_) {
+    if (entry.version > version) each(entry.process);
+  }
+}
+
 absl::StatusOr<std::unique_ptr<ProcessMatcher>> ProcessMatcher::Make(
     const drover::v1::ServiceSpec& spec) {
   std::unique_ptr<ProcessMatcher> matcher(new ProcessMatcher);
@@ -227,6 +270,14 @@ std::vector<ProcessInfo> ProcessMatcher::FindAll() const {
     return true;
   });
   return found;
+}
+
+std::optional<ProcessInfo> ProcessMatcher::FindNew(const ProcessTable& table,
+                                                   uint64_t version) const {
+  bool any = false;
+  table.ForEachSince(version, [&](const ProcessInfo& process) { any |= Matches(process); });
+  // The table may be a little old; who is the topmost is asked of the machine.
+  return any ? Find() : std::nullopt;
 }
 
 std::optional<ProcessInfo> ProcessMatcher::Find() const { return PickProcess(FindAll()); }

@@ -15,6 +15,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -60,6 +62,33 @@ std::string ReadUnit(pid_t pid);
 // All there are, with pid only; `each` returns false to end it.
 void ForEachPid(absl::FunctionRef<bool(pid_t)> each);
 
+// All processes of the machine with what recognises them, for those that look once a second for
+// something that is not there. Reading them all that often would cost more than everything else the
+// agent does: a process older than ten seconds is read anew only every ten seconds, in case it
+// became another program.
+class ProcessTable {
+ public:
+  // `now` is the clock's uptime.
+  void Refresh(absl::Duration now);
+  void Clear();
+  // Grows with every process that is new or became another program.
+  uint64_t version() const { return version_; }
+  void ForEachSince(uint64_t version, absl::FunctionRef<void(const ProcessInfo&)> each) const;
+
+ private:
+  struct Entry {
+    ProcessInfo process;
+    uint64_t version = 0;
+    absl::Duration read_again;
+    uint64_t round = 0;
+  };
+  void Read(Entry& entry, pid_t pid, absl::Duration now);
+
+  std::unordered_map<pid_t, Entry> entries_;
+  uint64_t version_ = 0;
+  uint64_t round_ = 0;
+};
+
 // Tells whether a process is the service of a spec.
 class ProcessMatcher {
  public:
@@ -80,6 +109,8 @@ class ProcessMatcher {
   // The service's process on this machine now, never this one. Among several the one whose parent
   // is not among them, of these the oldest.
   std::optional<ProcessInfo> Find() const;
+  // The same among what is new in the table since `version`; cheap when nothing is.
+  std::optional<ProcessInfo> FindNew(const ProcessTable& table, uint64_t version) const;
   // All of them, with a pid file just the one.
   std::vector<ProcessInfo> FindAll() const;
 

@@ -1,5 +1,6 @@
 #include "agent/supervisor.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -70,7 +71,14 @@ Supervisor::~Supervisor() {
 }
 
 void Supervisor::Tick() {
-  for (auto& [name, service] : services_) service->Check();
+  const bool searching = std::any_of(services_.begin(), services_.end(),
+                                     [](const auto& item) { return item.second->NeedsTable(); });
+  if (searching) {
+    table_.Refresh(loop_->clock().Uptime());
+  } else {
+    table_.Clear();
+  }
+  for (auto& [name, service] : services_) service->Check(table_);
   tick_ = loop_->RunAfter(kTick, [this] { Tick(); });
 }
 

@@ -78,6 +78,7 @@ class Supervisor {
   v1::DesiredState desired_;
   std::map<std::string, std::unique_ptr<WatchedService>> services_;
   std::map<std::string, Rejected> rejected_;
+  ProcessTable table_;
   std::string saved_;
   bool save_pending_ = false;
   EventLoop::TimerId tick_ = 0;

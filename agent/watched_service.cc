@@ -143,6 +143,9 @@ bool WatchedService::Adopt(const ProcessInfo& process) {
         loop_, spec_.probe(), spec_.run_as(),
         [this](bool healthy, const std::string& detail) { ProbeChanged(healthy, detail); });
   }
+  searched_ = 0;
+  // Attempts belong to an outage; a first start is none.
+  if (!died_at_) attempts_ = 0;
   if (died_at_) confirm_timer_ = loop_->RunAfter(kConfirmAfter, [this] { Confirm(); });
   if (attempts_ > 0) {
     stable_timer_ = loop_->RunAfter(policy_.StableAfter(attempts_), [this] {
@@ -161,21 +164,22 @@ void WatchedService::Enter(Phase phase) {
   surroundings_->changed();
 }
 
-void WatchedService::Check() {
+bool WatchedService::NeedsTable() const {
+  return matcher_->pid_file().empty() &&
+         (phase_ == Phase::kAbsent || phase_ == Phase::kStopped || phase_ == Phase::kGivenUp);
+}
+
+void WatchedService::Check(const ProcessTable& table) {
   output_.Trim();
-  switch (phase_) {
-    case Phase::kRunning:
-      held_->Check();
-      return;
-    case Phase::kAbsent:
-    case Phase::kStopped:
-    case Phase::kGivenUp:
-      LookFor();
-      return;
-    case Phase::kStarting:
-    case Phase::kStopping:
-      return;
+  if (phase_ == Phase::kRunning) return held_->Check();
+  if (phase_ == Phase::kStarting || phase_ == Phase::kStopping) return;
+  if (!NeedsTable()) {
+    LookFor();
+    return;
   }
+  const auto process = matcher_->FindNew(table, searched_);
+  searched_ = table.version();
+  if (process) Adopt(*process);
 }
 
 void WatchedService::Ended() {

@@ -59,7 +59,9 @@ class WatchedService {
   // start after `grace`, without an outage.
   void Begin(const v1::ServiceRecord& known, bool same_boot, absl::Duration grace);
   // Once a second: verifies a held process, looks for one that is not.
-  void Check();
+  void Check(const ProcessTable& table);
+  // Check will look into the table, which must be fresh.
+  bool NeedsTable() const;
 
   // An order is at work.
   bool busy() const { return order_ != nullptr; }
@@ -133,6 +135,8 @@ class WatchedService {
   std::string last_output_;
 
   std::unique_ptr<HeldProcess> held_;
+  // Of the table, up to which nothing was found.
+  uint64_t searched_ = 0;
   std::unique_ptr<ServiceProbe> probe_;
   // The start or stop command, also after it ended.
   std::unique_ptr<ChildProcess> child_;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -28,6 +29,12 @@ class FakeClock : public Clock {
   absl::Time now_ ABSL_GUARDED_BY(mutex_) = absl::FromUnixSeconds(1767225600);
   absl::Duration uptime_ ABSL_GUARDED_BY(mutex_) = absl::Hours(1);
 };
+
+// Ends all processes that have `text` in their command line or executable's path, and their
+// descendants; returns when they are gone.
+void EndAllWith(const std::string& text);
+// How many such processes there are, zombies not counted.
+int CountWith(const std::string& text);
 
 class TestLoop {
  public:
