@@ -133,11 +133,7 @@ func runInHostGuest(dir string, pid int, cgroup string, command []string) error 
 
 // outerPID is the guest's first process: the one that is number 1 in the innermost space.
 func outerPID(cgroup string) (int, error) {
-	list, err := os.ReadFile(filepath.Join(cgroup, "cgroup.procs"))
-	if err != nil {
-		return 0, err
-	}
-	for _, pid := range strings.Fields(string(list)) {
+	for _, pid := range cgroupPIDs(cgroup) {
 		status, err := os.ReadFile("/proc/" + pid + "/status")
 		if err != nil {
 			continue

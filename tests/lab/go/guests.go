@@ -3,7 +3,6 @@ package main
 // Running guests: real Linux in its own namespaces, started from the machine's first disk.
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -232,7 +231,7 @@ func (g *guests) wait(ended *guest) {
 		delete(g.running, ended.vm.Self)
 	}
 	g.mu.Unlock()
-	_ = os.Remove(ended.cgroup)
+	_ = removeCgroup(ended.cgroup)
 	ended.mu.Lock()
 	stopping := ended.stopping
 	ended.mu.Unlock()
@@ -275,6 +274,13 @@ func (g *guests) signal(vm *machine, reboot bool) {
 		if reboot {
 			what = syscall.SIGINT
 		}
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d/root/run/systemd/system", running.pid)); err == nil {
+			// SIGRTMIN+4 and +5 of systemd(1).
+			what = syscall.Signal(38)
+			if reboot {
+				what = syscall.Signal(39)
+			}
+		}
 		_ = running.command.Process.Signal(what)
 	}
 }
@@ -292,16 +298,17 @@ func (g *guests) freeze(vm *machine, frozen bool) {
 	_ = os.WriteFile(filepath.Join(running.cgroup, "cgroup.freeze"), []byte(what), 0o644)
 }
 
-// guestPIDs are the processes of a guest as the host sees them.
-func (r *guest) guestPIDs() []string {
-	file, err := os.Open(filepath.Join(r.cgroup, "cgroup.procs"))
-	if err != nil {
-		return nil
-	}
-	defer file.Close()
+// guestPIDs are the processes of a guest as the host sees them; systemd sorts its own into groups below.
+func (r *guest) guestPIDs() []string { return cgroupPIDs(r.cgroup) }
+
+func cgroupPIDs(top string) []string {
 	var pids []string
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		pids = append(pids, lines.Text())
-	}
+	_ = filepath.WalkDir(top, func(dir string, entry os.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			list, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+			pids = append(pids, strings.Fields(string(list))...)
+		}
+		return nil
+	})
 	return pids
 }

@@ -109,17 +109,28 @@ func ownRoot(state string) error {
 	return os.Chdir("/")
 }
 
-func removeCgroup(dir string) error {
-	for i := 0; ; i++ {
-		err := os.Remove(dir)
-		if err == nil || errors.Is(err, os.ErrNotExist) {
-			return nil
+// removeCgroup removes a control group and those below it, deepest first, once their processes are gone.
+func removeCgroup(top string) error {
+	var dirs []string
+	_ = filepath.WalkDir(top, func(dir string, entry os.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			dirs = append(dirs, dir)
 		}
-		if i == 100 {
-			return err
+		return nil
+	})
+	for n := len(dirs) - 1; n >= 0; n-- {
+		for i := 0; ; i++ {
+			err := os.Remove(dirs[n])
+			if err == nil || errors.Is(err, os.ErrNotExist) {
+				break
+			}
+			if i == 100 {
+				return err
+			}
+			time.Sleep(20 * time.Millisecond)
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
+	return nil
 }
 
 func (l *lab) buildNetwork() error {

@@ -13,7 +13,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"sort"
 	"strings"
 	"syscall"
 )
@@ -243,18 +242,5 @@ func cleanCgroupMain(args []string) error {
 		return err
 	}
 	defer syscall.Unmount(filepath.Join(args[0], "cgroup"), syscall.MNT_DETACH)
-	var dirs []string
-	_ = filepath.WalkDir(top, func(dir string, entry os.DirEntry, err error) error {
-		if err == nil && entry.IsDir() {
-			dirs = append(dirs, dir)
-		}
-		return nil
-	})
-	sort.Sort(sort.Reverse(sort.StringSlice(dirs)))
-	for _, dir := range dirs {
-		if err := removeCgroup(dir); err != nil {
-			return err
-		}
-	}
-	return nil
+	return removeCgroup(top)
 }

@@ -1,9 +1,11 @@
 // First process of a guest. The caller has made the namespaces and mounted the disk; here the root is put together,
 // the guest's own /etc/rc runs, and children are reaped until the guest is shut down.
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/reboot.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -228,6 +230,19 @@ static void Boot(void) {
   if (sethostname(name, strlen(name))) Die(1, "hostname");
 }
 
+// Templates with this file boot systemd instead of /etc/rc.
+static const char kSystemdMark[] = "/etc/boots-systemd";
+
+static void BecomeSystemd(void) {
+  char* argv[] = {"/sbin/init", NULL};
+  char* environment[] = {"container=lab", "TERM=linux",
+                         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+  if (unshare(CLONE_NEWCGROUP)) Die(1, "cgroup name space");
+  Mount("cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+  execve(argv[0], argv, environment);
+  Die(1, argv[0]);
+}
+
 // init DISK LAYERS ROOT [SOURCE:TARGET...]: fd 3 delivers one byte when the guest's cable is plugged in; fd 4 is closed when the root
 // stands, so that the caller can let go of the disk.
 int InitMain(int argc, char** argv) {
@@ -243,6 +258,7 @@ int InitMain(int argc, char** argv) {
   char byte;
   while (read(3, &byte, 1) < 0 && errno == EINTR) continue;
   close(3);
+  if (access(kSystemdMark, F_OK) == 0) BecomeSystemd();
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGCHLD);
