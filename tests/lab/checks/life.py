@@ -1,8 +1,7 @@
 """One machine's life on a stand-alone host: copied, booted, worked with, restarted, removed."""
 import subprocess
-import urllib.request
 
-from vim import Host, Fault
+from vim import Fault, Host, page
 
 
 def faults(name, action):
@@ -41,7 +40,7 @@ faults("FileAlreadyExists", lambda: host.put(vm, "/etc/passwd", b"x", overwrite=
 host.address_guest(vm, "10.213.5.1")
 host.until(vm, "guest.ipAddress", "10.213.5.1")
 subprocess.run(["ping", "-q", "-c1", "-W1", "10.213.5.1"], check=True, stdout=subprocess.DEVNULL)
-body = urllib.request.urlopen("http://10.213.5.1/").read()
+body = page("http://10.213.5.1/")
 assert b"It works" in body, body
 host.start(vm, "/bin/sh", "-c 'echo web-01 >/etc/hostname; echo root:second | chpasswd'")
 while True:  # until the new password holds, as its change is not waited for by anybody

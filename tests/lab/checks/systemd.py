@@ -1,8 +1,7 @@
 """A guest whose first process is systemd: boots, runs units, restarts and shuts down by Tools."""
 import subprocess
-import urllib.request
 
-from vim import Host
+from vim import Host, page
 
 host = Host("esxi1").login()
 vm = host.copy("tpl-systemd", "sys-01")
@@ -26,7 +25,7 @@ state = settled()
 assert state == "running", guest("systemctl", "list-units", "--failed").stdout + guest("journalctl", "-b", "--no-pager", "-n", "60").stdout
 host.address_guest(vm, "10.213.5.1")
 host.until(vm, "guest.ipAddress", "10.213.5.1")
-assert b"under systemd" in urllib.request.urlopen("http://10.213.5.1/").read()
+assert b"under systemd" in page("http://10.213.5.1/")
 assert guest("systemctl", "is-active", "ssh", "web").stdout == "active\nactive\n"
 assert host.run(vm, "/bin/sh", "-c 'test -d /run/systemd/system'") == 0
 identity = guest("cat", "/etc/machine-id").stdout

@@ -5,6 +5,7 @@ import ssl
 import subprocess
 import time
 import urllib.parse
+import urllib.request
 import xml.etree.ElementTree as tree
 from xml.sax.saxutils import escape
 
@@ -30,6 +31,18 @@ class Ref(str):
         made = super().__new__(cls, value)
         made.kind = kind
         return made
+
+
+def page(url, seconds=20):
+    """What a web server in a guest says, once it is up."""
+    end = time.time() + seconds
+    while True:
+        try:
+            return urllib.request.urlopen(url, timeout=5).read()
+        except OSError:
+            if time.time() > end:
+                raise
+            time.sleep(0.1)
 
 
 def plain(element):
