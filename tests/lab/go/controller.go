@@ -36,6 +36,7 @@ interval_seconds = 1
 [mail]
 smtp = "smtp://10.213.0.1:25"
 from = "drover@lab"
+starttls = false
 `, filepath.Join(l.plan.Build, "agent/drover-agent"), filepath.Join(l.plan.State, "controller"))
 }
 
