@@ -110,6 +110,23 @@ while not any(u[:2] == ("leave", vm) for u in seen):
     version, updates, _ = wait(version)
     seen += updates
 
+# A filter over named objects: one that goes leaves, the others stay.
+first, second = host.copy("tpl-base", "one"), host.copy("tpl-base", "two")
+pair = ref(host.call(collector, "CreatePropertyCollector")[0])
+host.call(pair, "CreateFilter", "<spec><propSet><type>VirtualMachine</type><pathSet>name</pathSet></propSet>" + "".join(
+    f"<objectSet><obj type='VirtualMachine'>{m}</obj></objectSet>" for m in (first, second)) + "</spec><partialUpdates>false</partialUpdates>")
+kept, waiter = waiter, pair
+version, updates, _ = wait("")
+assert len(updates) == 2
+host.task(first, "Destroy_Task")
+version, updates, _ = wait(version)
+assert updates == [("leave", first, [])], updates
+host.task(second, "Rename_Task", "<newName>second</newName>")
+version, updates, _ = wait(version)
+assert updates == [("modify", second, ["name"])], updates
+host.task(second, "Destroy_Task")
+waiter = kept
+
 # Tasks: progress, cancelling, failing on demand.
 subprocess.run(["lab", "set", "esxi1", "copy-rate", "2000000"], check=True)
 made = ref(host.call(host.content["virtualDiskManager"], "CopyVirtualDisk_Task",

@@ -148,7 +148,13 @@ func hashOf(s string) uint64 {
 func (f *filter) look(h *host, s *session) *soapFault {
 	h.store.mu.RLock()
 	defer h.store.mu.RUnlock()
-	refs, problem := h.selectObjects(s, f.spec)
+	spec := f.spec
+	if f.told != nil {
+		// An object that is gone by now leaves; it does not spoil the rest of the filter.
+		gone := true
+		spec.ReportMissingObjectsInResults = &gone
+	}
+	refs, problem := h.selectObjects(s, spec)
 	if problem != nil {
 		if len(f.told) == 0 {
 			return problem
