@@ -1,5 +1,7 @@
 #include "controller/store/migrations.h"
 
+#include <cerrno>
+#include <cstdio>
 #include <map>
 #include <utility>
 
@@ -74,17 +76,24 @@ absl::Status CheckApplied(const Applied& applied, const std::vector<Migration>& 
   return absl::OkStatus();
 }
 
-absl::Status BackUp(Connection& connection, const std::string& directory, int next,
-                    absl::Time now) {
+// Replaces the copy of an attempt that failed: the store is as it was then.
+absl::Status BackUp(Connection& connection, const std::string& directory, int next) {
   DROVER_RETURN_IF_ERROR(MakePrivateDirectory(directory));
-  const std::string path =
-      absl::StrFormat("%s/store-before-%04d-%s.db", directory, next,
-                      absl::FormatTime("%Y%m%dT%H%M%S", now, absl::UTCTimeZone()));
+  const std::string path = absl::StrFormat("%s/store-before-%04d.db", directory, next);
+  const std::string draft = path + ".part";
   // SQLite copies into an empty file and keeps its mode.
-  DROVER_RETURN_IF_ERROR(MakePrivateFile(path));
-  DROVER_ASSIGN_OR_RETURN(Statement copy, connection.Prepare("VACUUM INTO ?1"));
-  copy.BindText(1, path);
-  DROVER_RETURN_IF_ERROR(copy.Run());
+  std::remove(draft.c_str());
+  DROVER_RETURN_IF_ERROR(MakePrivateFile(draft));
+  {
+    DROVER_ASSIGN_OR_RETURN(Statement copy, connection.Prepare("VACUUM INTO ?1"));
+    copy.BindText(1, draft);
+    DROVER_RETURN_IF_ERROR(copy.Run());
+  }
+  DROVER_RETURN_IF_ERROR(SyncFile(draft));
+  if (std::rename(draft.c_str(), path.c_str()) != 0) {
+    return MakeError(absl::StatusCode::kUnavailable, "STORE_FAILED",
+                     absl::ErrnoToStatus(errno, absl::StrCat("cannot make ", path)).ToString());
+  }
   DROVER_RETURN_IF_ERROR(SyncFile(path));
   LogInfo("store: copied to ", path, " before its schema changes");
   return absl::OkStatus();
@@ -126,7 +135,7 @@ absl::Status Migrate(Connection& connection, const std::vector<Migration>& migra
   for (const Migration& migration : migrations) {
     if (applied.contains(migration.number)) continue;
     if (!std::exchange(backed_up, true)) {
-      DROVER_RETURN_IF_ERROR(BackUp(connection, backup_directory, migration.number, now));
+      DROVER_RETURN_IF_ERROR(BackUp(connection, backup_directory, migration.number));
     }
     DROVER_RETURN_IF_ERROR(ApplyInTransaction(connection, migration, now));
   }

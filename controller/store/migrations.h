@@ -25,9 +25,9 @@ struct Migration {
 const std::vector<Migration>& Schema();
 
 // Applies those of `migrations` that the store at `connection` does not have. A store that is not
-// new is first copied to `backup_directory` as store-before-NNNN-TIME.db, readable by its owner
-// only. FAILED_PRECONDITION, reason STORE_TOO_NEW when the store has migrations this program does
-// not know; STORE_ALTERED when one it knows was another; NOT_A_STORE when the file is some other
+// new is first copied to `backup_directory` as store-before-NNNN.db, readable by its owner only.
+// FAILED_PRECONDITION, reason STORE_TOO_NEW when the store has migrations this program does not
+// know; STORE_ALTERED when one it knows was another; NOT_A_STORE when the file is some other
 // program's.
 absl::Status Migrate(Connection& connection, const std::vector<Migration>& migrations,
                      const std::string& backup_directory, absl::Time now);
