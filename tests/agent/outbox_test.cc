@@ -292,7 +292,7 @@ TEST_F(InboxTest, TimeoutAndCancelEndTheWholeTree) {
   v1::Command command = StopSlow("timeout");
   command.set_timeout_seconds(5);
   runner_->Accept(command);
-  loop_.UntilAdvancing(absl::Milliseconds(100), [&] { return told_.size() == 2; });
+  loop_.UntilAdvancing(absl::Milliseconds(10), [&] { return told_.size() == 2; });
   EXPECT_EQ(told_.back().state(), v1::CommandUpdate::STATE_TIMED_OUT);
   runner_->Accept(StopSlow("cancel"));
   loop_.loop.RunOnce(absl::ZeroDuration());

@@ -198,7 +198,7 @@ TEST_F(SupervisorTest, DiesAtOnceForEverIsGivenUpOnce) {
   ASSERT_EQ(Status().pid(), first);
   kill(first, SIGKILL);
   const absl::Duration died = loop_.clock.Uptime();
-  loop_.UntilAdvancing(absl::Milliseconds(100), [&] { return Is(ServiceStatus::STATE_GIVEN_UP); });
+  loop_.UntilAdvancing(absl::Milliseconds(20), [&] { return Is(ServiceStatus::STATE_GIVEN_UP); });
   // At once, then after one, two and four seconds.
   EXPECT_GE(loop_.clock.Uptime() - died, absl::Seconds(7));
   loop_.Pass(absl::Minutes(10));
@@ -224,7 +224,7 @@ TEST_F(SupervisorTest, AServiceThatStartsAndDiesWithinSecondsIsOneOutage) {
   for (int death = 1; death <= 4; ++death) {
     const pid_t pid = Status().pid();
     kill(pid, SIGKILL);
-    loop_.UntilAdvancing(absl::Milliseconds(20), [&] {
+    loop_.UntilAdvancing(absl::Milliseconds(5), [&] {
       return Is(ServiceStatus::STATE_GIVEN_UP) || (Status().pid() != 0 && Status().pid() != pid);
     });
     if (Is(ServiceStatus::STATE_GIVEN_UP)) break;
@@ -330,7 +330,7 @@ TEST_F(SupervisorTest, AStartThatHangsIsEndedWithAllItsDescendants) {
   spec.set_start_command(
       absl::StrCat("setsid sh -c 'sleep 1000; : ", dir_.path(), "' & sleep 1000; : ", dir_.path()));
   Apply({spec});
-  loop_.UntilAdvancing(absl::Milliseconds(50), [&] { return Is(ServiceStatus::STATE_GIVEN_UP); });
+  loop_.UntilAdvancing(absl::Milliseconds(10), [&] { return Is(ServiceStatus::STATE_GIVEN_UP); });
   EXPECT_EQ(CountWith(dir_.path()), 0);
   EXPECT_THAT(Status().last_output(), HasSubstr("no process that matches 5s after"));
 }
@@ -472,6 +472,7 @@ TEST_F(SupervisorTest, AProbeTellsAHungServiceAndItsReturn) {
   ServiceSpec spec = Foreground();
   spec.mutable_probe()->set_command(absl::StrCat("test ! -e ", dir_.File("hung")));
   spec.mutable_probe()->set_interval_seconds(2);
+  spec.mutable_probe()->set_timeout_seconds(600);
   Apply({spec});
   UntilRunning();
   auto until = [&](ServiceStatus::State state) {
