@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "controller/core/vm_events.h"
 #include "proto/support/log.h"
 #include "proto/support/resource_name.h"
 #include "proto/support/status.h"
@@ -343,15 +344,8 @@ void HostFollower::MarkMissing(const std::string& name) {
 
 void HostFollower::RecordVmEvent(absl::string_view kind, Event::Severity severity, const Vm& vm,
                                  absl::string_view message) {
-  Event event;
-  event.set_kind(std::string(kind));
-  event.set_severity(severity);
-  event.set_vm(vm.name());
-  event.set_environment(vm.environment());
-  event.set_type(vm.type());
-  event.set_ip(AddressOf(vm));
+  Event event = VmEvent(kind, severity, vm, message);
   event.set_subject(name_);
-  event.set_message(std::string(message));
   (*event.mutable_attributes())["power"] = std::string(PowerWord(vm.power()));
   if (absl::Status recorded = events_->Record(event); !recorded.ok()) {
     LogError("event ", kind, " of ", vm.name(), ": ", recorded.message());

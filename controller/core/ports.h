@@ -198,7 +198,7 @@ enum class Table {
   kLogBackups,
   // Mails not delivered yet.
   kMails,
-  // Outages that owners were told of and that have not ended.
+  // What owners were told of services.
   kAlerts,
   // Small values of the platform itself, by name.
   kSettings,

@@ -1,0 +1,312 @@
+#include "controller/core/command_tracker.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "proto/support/json.h"
+#include "proto/support/log.h"
+#include "proto/support/status.h"
+#include "proto/support/time.h"
+
+namespace drover::core {
+namespace {
+
+using drover::agent::v1::Command;
+using Update = CommandTracker::Update;
+
+constexpr absl::Duration kUsualTimeout = absl::Minutes(10);
+// For the way of the result.
+constexpr absl::Duration kGrace = absl::Minutes(1);
+// A waiter looks at the clock this often; changes wake it at once.
+constexpr absl::Duration kLook = absl::Milliseconds(500);
+constexpr size_t kLongestOutput = 1 << 20;
+
+std::string Purpose(absl::string_view command_id) { return absl::StrCat("command:", command_id); }
+
+absl::Status NotOrdered(absl::string_view command_id) {
+  return absl::NotFoundError(absl::StrCat("there is no command ", command_id));
+}
+
+absl::Time GiveUpTime(const CommandRecord& record) {
+  const Command& command = record.command();
+  absl::Duration timeout = command.timeout_seconds() > 0
+                               ? absl::Seconds(command.timeout_seconds())
+                               : kUsualTimeout;
+  return FromProto(command.expire_time()) + timeout + kGrace;
+}
+
+bool HasSecrets(const Command& command) {
+  Command open = command;
+  ClearSecrets(&open);
+  return open.SerializeAsString() != command.SerializeAsString();
+}
+
+}  // namespace
+
+bool IsFinal(Update::State state) {
+  return state != Update::STATE_UNSPECIFIED && state != Update::STATE_DELIVERED &&
+         state != Update::STATE_RUNNING;
+}
+
+CommandTracker::CommandTracker(Store* store, Vault* vault, Clock* clock)
+    : store_(store), vault_(vault), clock_(clock) {}
+
+void CommandTracker::SetGateway(AgentGateway* gateway) {
+  absl::MutexLock lock(&mutex_);
+  gateway_ = gateway;
+}
+
+absl::Status CommandTracker::Load() {
+  std::vector<Document> documents;
+  DROVER_RETURN_IF_ERROR(store_->Read([&](StoreReader& reader) -> absl::Status {
+    DROVER_ASSIGN_OR_RETURN(documents, reader.List(Table::kCommands, ListQuery()));
+    return absl::OkStatus();
+  }));
+  absl::MutexLock lock(&mutex_);
+  for (const Document& document : documents) {
+    Tracked tracked;
+    if (!tracked.record.ParseFromString(document.body)) {
+      return absl::DataLossError(absl::StrCat("the stored command ", document.key, " is damaged"));
+    }
+    tracked.output = tracked.record.last_update().output();
+    tracked.handed = true;
+    commands_[document.key] = std::move(tracked);
+  }
+  return absl::OkStatus();
+}
+
+std::string CommandTracker::NewId() {
+  return absl::StrCat("c-", absl::BytesToHexString(vault_->RandomBytes(16)));
+}
+
+absl::Status CommandTracker::Write(const CommandRecord& record) {
+  Document document{record.command().id(), record.vm_uid(), record.SerializeAsString()};
+  return store_->Write([&](StoreWriter& writer) { return writer.Put(Table::kCommands, document); });
+}
+
+absl::Status CommandTracker::Order(absl::string_view vm_uid, const Command& command,
+                                   absl::string_view operation) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (commands_.contains(command.id())) return absl::OkStatus();
+  }
+  Tracked tracked;
+  tracked.record.set_vm_uid(std::string(vm_uid));
+  tracked.record.set_operation(std::string(operation));
+  *tracked.record.mutable_create_time() = ToProto(clock_->Now());
+  *tracked.record.mutable_command() = command;
+  if (HasSecrets(command)) {
+    DROVER_ASSIGN_OR_RETURN(*tracked.record.mutable_sealed_command(),
+                            vault_->Seal(command.SerializeAsString(), Purpose(command.id())));
+    ClearSecrets(tracked.record.mutable_command());
+  }
+  DROVER_RETURN_IF_ERROR(Write(tracked.record));
+  {
+    absl::MutexLock lock(&mutex_);
+    commands_.emplace(command.id(), std::move(tracked));
+  }
+  Hand(command.id());
+  return absl::OkStatus();
+}
+
+void CommandTracker::Hand(absl::string_view command_id) {
+  CommandRecord record;
+  AgentGateway* gateway;
+  {
+    absl::MutexLock lock(&mutex_);
+    gateway = gateway_;
+    auto found = commands_.find(command_id);
+    if (gateway == nullptr || found == commands_.end()) return;
+    record = found->second.record;
+    if (IsFinal(record.last_update().state())) return;
+    // Not begun after this, and one that the agent has it has still.
+    bool late = clock_->Now() >= FromProto(record.command().expire_time());
+    if (late && !found->second.handed) return;
+  }
+  if (!gateway->IsConnected(record.vm_uid())) return;
+  Command command = record.command();
+  if (!record.sealed_command().empty()) {
+    auto plain = vault_->Unseal(record.sealed_command(), Purpose(command_id));
+    if (!plain.ok() || !command.ParseFromString(*plain)) {
+      LogError("command ", command_id, " cannot be unsealed");
+      return;
+    }
+  }
+  {
+    // Before it is sent: from now on nobody can say that the agent does not have it.
+    absl::MutexLock lock(&mutex_);
+    auto found = commands_.find(command_id);
+    if (found == commands_.end() || found->second.withdrawn) return;
+    found->second.handed = true;
+  }
+  absl::Status sent = gateway->Send(record.vm_uid(), command);
+  // The stream ended this moment; the agent comes back.
+  if (!sent.ok()) LogDebug("command ", command_id, ": ", sent.message());
+}
+
+absl::StatusOr<Update> CommandTracker::Wait(absl::string_view command_id, std::stop_token stop,
+                                            absl::FunctionRef<void(const Update&)> progress) {
+  // Taking the mutex wakes the waiter: conditions are looked at when it is released.
+  std::stop_callback wake(stop, [this] { absl::MutexLock lock(&mutex_); });
+  int64_t seen = 0;
+  for (;;) {
+    std::optional<Update> news;
+    bool unheard = false;
+    {
+      absl::MutexLock lock(&mutex_);
+      auto changed = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+        auto found = commands_.find(command_id);
+        return stop.stop_requested() || found == commands_.end() ||
+               found->second.changes != seen ||
+               IsFinal(found->second.record.last_update().state());
+      };
+      mutex_.AwaitWithTimeout(absl::Condition(&changed), kLook);
+      if (stop.stop_requested()) return absl::CancelledError("the wait was ended");
+      auto found = commands_.find(command_id);
+      if (found == commands_.end()) return NotOrdered(command_id);
+      Tracked& tracked = found->second;
+      Update update = tracked.record.last_update();
+      update.set_output(tracked.output);
+      update.clear_output_offset();
+      if (IsFinal(update.state())) return update;
+      if (tracked.changes != seen) news = std::move(update);
+      seen = tracked.changes;
+      absl::Time now = clock_->Now();
+      if (now >= GiveUpTime(tracked.record)) {
+        return MakeError(absl::StatusCode::kUnavailable, "CONTACT_LOST",
+                         "the agent took the command and was not heard of again");
+      }
+      unheard = !tracked.handed && now >= FromProto(tracked.record.command().expire_time());
+      tracked.withdrawn |= unheard;
+    }
+    if (news) progress(*news);
+    if (unheard) {
+      Update expired;
+      expired.set_command_id(std::string(command_id));
+      expired.set_state(Update::STATE_EXPIRED);
+      *expired.mutable_time() = ToProto(clock_->Now());
+      DROVER_RETURN_IF_ERROR(Finish(command_id, expired));
+    }
+  }
+}
+
+absl::Status CommandTracker::Finish(absl::string_view command_id, const Update& final) {
+  CommandRecord record;
+  {
+    absl::MutexLock lock(&mutex_);
+    auto found = commands_.find(command_id);
+    if (found == commands_.end()) return absl::OkStatus();
+    // The first end counts.
+    if (IsFinal(found->second.record.last_update().state())) return absl::OkStatus();
+    record = found->second.record;
+    *record.mutable_last_update() = final;
+    record.mutable_last_update()->set_output(found->second.output);
+    record.clear_sealed_command();
+  }
+  DROVER_RETURN_IF_ERROR(Write(record));
+  bool forgotten = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    auto found = commands_.find(command_id);
+    forgotten = found == commands_.end();
+    if (!forgotten) {
+      found->second.record = record;
+      ++found->second.changes;
+    }
+  }
+  return forgotten ? Forget(command_id) : absl::OkStatus();
+}
+
+absl::Status CommandTracker::OnUpdate(absl::string_view vm_uid, const Update& update) {
+  {
+    absl::MutexLock lock(&mutex_);
+    auto found = commands_.find(update.command_id());
+    // Forgotten, or somebody else's: the agent may forget it too.
+    if (found == commands_.end() || found->second.record.vm_uid() != vm_uid) {
+      return absl::OkStatus();
+    }
+    Tracked& tracked = found->second;
+    tracked.handed = true;
+    size_t offset = static_cast<size_t>(std::max<int64_t>(0, update.output_offset()));
+    size_t end = offset + update.output().size();
+    if (!update.output().empty() && end <= kLongestOutput) {
+      if (tracked.output.size() < end) tracked.output.resize(end);
+      tracked.output.replace(offset, update.output().size(), update.output());
+    }
+    if (!IsFinal(update.state())) {
+      if (!IsFinal(tracked.record.last_update().state())) {
+        *tracked.record.mutable_last_update() = update;
+        ++tracked.changes;
+      }
+      return absl::OkStatus();
+    }
+  }
+  return Finish(update.command_id(), update);
+}
+
+void CommandTracker::OnConnected(absl::string_view vm_uid) {
+  std::vector<std::string> open;
+  {
+    absl::MutexLock lock(&mutex_);
+    for (const auto& [id, tracked] : commands_) {
+      if (tracked.record.vm_uid() == vm_uid) open.push_back(id);
+    }
+    // In the order they were given.
+    std::sort(open.begin(), open.end(), [this](const std::string& a, const std::string& b)
+                                            ABSL_NO_THREAD_SAFETY_ANALYSIS {
+                                              return FromProto(commands_.at(a).record.create_time()) <
+                                                     FromProto(commands_.at(b).record.create_time());
+                                            });
+  }
+  for (const std::string& id : open) Hand(id);
+}
+
+absl::Status CommandTracker::Cancel(absl::string_view command_id) {
+  AgentGateway* gateway;
+  std::string vm_uid;
+  bool handed;
+  {
+    absl::MutexLock lock(&mutex_);
+    auto found = commands_.find(command_id);
+    if (found == commands_.end()) return NotOrdered(command_id);
+    gateway = gateway_;
+    vm_uid = found->second.record.vm_uid();
+    handed = found->second.handed;
+    found->second.withdrawn |= !handed;
+  }
+  if (handed) {
+    return gateway == nullptr ? absl::OkStatus() : gateway->CancelCommand(vm_uid, command_id);
+  }
+  Update cancelled;
+  cancelled.set_command_id(std::string(command_id));
+  cancelled.set_state(Update::STATE_CANCELLED);
+  *cancelled.mutable_time() = ToProto(clock_->Now());
+  return Finish(command_id, cancelled);
+}
+
+absl::Status CommandTracker::Forget(absl::string_view command_id) {
+  {
+    absl::MutexLock lock(&mutex_);
+    commands_.erase(command_id);
+  }
+  return store_->Write(
+      [&](StoreWriter& writer) { return writer.Delete(Table::kCommands, command_id); });
+}
+
+absl::Status CommandTracker::ForgetVm(absl::string_view vm_uid) {
+  std::vector<std::string> ids;
+  {
+    absl::MutexLock lock(&mutex_);
+    for (const auto& [id, tracked] : commands_) {
+      if (tracked.record.vm_uid() == vm_uid) ids.push_back(id);
+    }
+  }
+  for (const std::string& id : ids) DROVER_RETURN_IF_ERROR(Forget(id));
+  return absl::OkStatus();
+}
+
+}  // namespace drover::core
