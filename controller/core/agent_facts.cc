@@ -100,9 +100,9 @@ absl::Status AgentFacts::OnConnected(absl::string_view vm_uid,
   news |= before.agent_state() != drover::v1::AGENT_STATE_CONNECTED &&
           before.agent_state() != drover::v1::AGENT_STATE_CONTACT_LOST;
   if (news) {
-    Record(VmEvent("agent.connected", Event::SEVERITY_INFO, after,
-                   absl::StrCat("agent of ", IdOf(after.name()), " is connected, version ",
-                                hello.version())));
+    Record(VmEvent(
+        "agent.connected", Event::SEVERITY_INFO, after,
+        absl::StrCat("agent of ", IdOf(after.name()), " is connected, version ", hello.version())));
   }
   commands_->OnConnected(vm_uid);
   return absl::OkStatus();
@@ -123,9 +123,9 @@ void AgentFacts::OnDisconnected(absl::string_view vm_uid, absl::string_view why)
     absl::MutexLock lock(&mutex_);
     told_lost_.insert(std::string(vm_uid));
   }
-  Event event = VmEvent("agent.lost", Event::SEVERITY_WARNING, after,
-                        absl::StrCat("contact to the agent of ", IdOf(after.name()),
-                                     " is lost: ", why));
+  Event event =
+      VmEvent("agent.lost", Event::SEVERITY_WARNING, after,
+              absl::StrCat("contact to the agent of ", IdOf(after.name()), " is lost: ", why));
   Record(std::move(event));
 }
 

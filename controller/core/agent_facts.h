@@ -43,8 +43,7 @@ class AgentFacts : public AgentListener {
   void OnState(absl::string_view vm_uid, const drover::agent::v1::StateReport& state) override;
   void OnSamples(absl::string_view vm_uid, const drover::agent::v1::Samples& samples) override;
   void OnDesiredStateApplied(absl::string_view vm_uid, int64_t generation) override;
-  absl::StatusOr<drover::agent::v1::DesiredState> DesiredStateOf(
-      absl::string_view vm_uid) override;
+  absl::StatusOr<drover::agent::v1::DesiredState> DesiredStateOf(absl::string_view vm_uid) override;
 
  private:
   // False when the VM is not there.

@@ -43,9 +43,9 @@ Mail MailAbout(const Event& event, bool given_up, int folded,
                const std::vector<std::string>& owners) {
   Mail mail;
   mail.to = owners;
-  mail.subject = absl::StrCat(given_up ? "[Drover] given up: " : "[Drover] recovered: ",
-                              event.subject(), " on ", IdOf(event.vm()),
-                              event.ip().empty() ? "" : absl::StrCat(" (", event.ip(), ")"));
+  mail.subject = absl::StrCat(
+      given_up ? "[Drover] given up: " : "[Drover] recovered: ", event.subject(), " on ",
+      IdOf(event.vm()), event.ip().empty() ? "" : absl::StrCat(" (", event.ip(), ")"));
   mail.text = Body(event, folded);
   mail.thread = absl::StrCat(IdOf(event.vm()), ".", event.subject());
   return mail;

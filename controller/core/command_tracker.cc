@@ -33,9 +33,8 @@ absl::Status NotOrdered(absl::string_view command_id) {
 
 absl::Time GiveUpTime(const CommandRecord& record) {
   const Command& command = record.command();
-  absl::Duration timeout = command.timeout_seconds() > 0
-                               ? absl::Seconds(command.timeout_seconds())
-                               : kUsualTimeout;
+  absl::Duration timeout =
+      command.timeout_seconds() > 0 ? absl::Seconds(command.timeout_seconds()) : kUsualTimeout;
   return FromProto(command.expire_time()) + timeout + kGrace;
 }
 
@@ -160,8 +159,7 @@ absl::StatusOr<Update> CommandTracker::Wait(absl::string_view command_id, std::s
       absl::MutexLock lock(&mutex_);
       auto changed = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
         auto found = commands_.find(command_id);
-        return stop.stop_requested() || found == commands_.end() ||
-               found->second.changes != seen ||
+        return stop.stop_requested() || found == commands_.end() || found->second.changes != seen ||
                IsFinal(found->second.record.last_update().state());
       };
       mutex_.AwaitWithTimeout(absl::Condition(&changed), kLook);
@@ -256,11 +254,11 @@ void CommandTracker::OnConnected(absl::string_view vm_uid) {
       if (tracked.record.vm_uid() == vm_uid) open.push_back(id);
     }
     // In the order they were given.
-    std::sort(open.begin(), open.end(), [this](const std::string& a, const std::string& b)
-                                            ABSL_NO_THREAD_SAFETY_ANALYSIS {
-                                              return FromProto(commands_.at(a).record.create_time()) <
-                                                     FromProto(commands_.at(b).record.create_time());
-                                            });
+    std::sort(open.begin(), open.end(),
+              [this](const std::string& a, const std::string& b) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+                return FromProto(commands_.at(a).record.create_time()) <
+                       FromProto(commands_.at(b).record.create_time());
+              });
   }
   for (const std::string& id : open) Hand(id);
 }

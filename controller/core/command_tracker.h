@@ -40,10 +40,10 @@ class CommandTracker {
   // timeout it has ten minutes. `operation` is for people.
   absl::Status Order(absl::string_view vm_uid, const drover::agent::v1::Command& command,
                      absl::string_view operation) ABSL_LOCKS_EXCLUDED(mutex_);
-  // The final update, with all output; EXPIRED when the agent did not come for it in time. `progress`
-  // is called for each change before. UNAVAILABLE, reason CONTACT_LOST, when the command was handed
-  // over and the agent was not heard of again in the time the command had. CANCELLED when `stop` is
-  // requested; the command goes on. NOT_FOUND for an id that was not ordered.
+  // The final update, with all output; EXPIRED when the agent did not come for it in time.
+  // `progress` is called for each change before. UNAVAILABLE, reason CONTACT_LOST, when the command
+  // was handed over and the agent was not heard of again in the time the command had. CANCELLED
+  // when `stop` is requested; the command goes on. NOT_FOUND for an id that was not ordered.
   absl::StatusOr<Update> Wait(absl::string_view command_id, std::stop_token stop,
                               absl::FunctionRef<void(const Update&)> progress)
       ABSL_LOCKS_EXCLUDED(mutex_);

@@ -50,12 +50,12 @@ Event Died(const AgentEvent& told, const Vm& vm) {
 
 Event Recovered(const AgentEvent& told, const Vm& vm) {
   const auto& recovered = told.service_recovered();
-  Event event = VmEvent(
-      "service.recovered", Event::SEVERITY_INFO, vm,
-      absl::StrCat("service ", recovered.service(), " of ", Where(vm), " runs again since ",
-                   TimeText(told.time()), " after ", recovered.attempts(),
-                   recovered.attempts() == 1 ? " attempt" : " attempts", "; it died at ",
-                   TimeText(recovered.died_at())));
+  Event event =
+      VmEvent("service.recovered", Event::SEVERITY_INFO, vm,
+              absl::StrCat("service ", recovered.service(), " of ", Where(vm), " runs again since ",
+                           TimeText(told.time()), " after ", recovered.attempts(),
+                           recovered.attempts() == 1 ? " attempt" : " attempts", "; it died at ",
+                           TimeText(recovered.died_at())));
   event.set_subject(recovered.service());
   Attribute(event, "attempts", absl::StrCat(recovered.attempts()));
   Attribute(event, "pid", absl::StrCat(recovered.pid()));
@@ -112,8 +112,9 @@ Event Described(const AgentEvent& told, const Vm& vm) {
       break;
   }
   return VmEvent("agent.event", Event::SEVERITY_INFO, vm,
-                 absl::StrCat("the agent of ", Where(vm), " tells what this controller does not "
-                                                          "know"));
+                 absl::StrCat("the agent of ", Where(vm),
+                              " tells what this controller does not "
+                              "know"));
 }
 
 }  // namespace
