@@ -1,6 +1,6 @@
 // The live feed of what happens and changes: a bounded ring of events, and everybody who watches.
-// Nobody who watches slowly holds anybody up: what does not fit is not sent, and the watcher is told
-// of a gap and lists again.
+// Nobody who watches slowly holds anybody up: what does not fit is not sent, and the watcher is
+// told of a gap and lists again.
 //
 // Thread promise: all methods from any thread; sinks are called without locks held, one call at a
 // time for each watcher. Owns the heartbeat thread. Survives a restart: nothing; a watcher that
@@ -68,7 +68,9 @@ class ChangeHub {
 class ChangeHub::Watch {
  public:
   Watch(drover::v1::WatchRequest request, Sink sink)
-      : request_(std::move(request)), sink_(std::move(sink)), sent_event_(request_.after_sequence()) {}
+      : request_(std::move(request)),
+        sink_(std::move(sink)),
+        sent_event_(request_.after_sequence()) {}
 
   // The sink has room again.
   void OnRoom() ABSL_LOCKS_EXCLUDED(mutex_);

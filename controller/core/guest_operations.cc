@@ -42,8 +42,7 @@ absl::string_view VerbOf(drover::v1::ServiceAction action) {
 }
 
 std::string WhatOf(const ControlServicesRequest& request) {
-  return request.services().empty() ? "all services"
-                                    : absl::StrJoin(request.services(), ", ");
+  return request.services().empty() ? "all services" : absl::StrJoin(request.services(), ", ");
 }
 
 // Which end of a command is which error; the reasons become the targets' states.
@@ -89,19 +88,18 @@ OperationRequest ChildOf(const ControlServicesRequest& request, const Vm& vm) {
   own.clear_vms();
   own.add_vms(vm.name());
   own.clear_request_id();
-  return RequestFor(GuestOperations::kControl,
-                    absl::StrCat(VerbOf(request.action()), " ", WhatOf(request), " of ",
-                                 IdOf(vm.name())),
-                    vm, std::move(own));
+  return RequestFor(
+      GuestOperations::kControl,
+      absl::StrCat(VerbOf(request.action()), " ", WhatOf(request), " of ", IdOf(vm.name())), vm,
+      std::move(own));
 }
 
 }  // namespace
 
 void GuestOperations::Register() {
   runner_->Register(kControl, [this](const OperationRecord& record) { return Steps(record); });
-  runner_->Register(kControlMany, [](const OperationRecord&) {
-    return std::vector<OperationStep>();
-  });
+  runner_->Register(kControlMany,
+                    [](const OperationRecord&) { return std::vector<OperationStep>(); });
 }
 
 absl::Status GuestOperations::CheckService(const Vm& vm, const std::string& service,
@@ -195,8 +193,8 @@ absl::Status GuestOperations::Run(const ControlServicesRequest& request,
   DROVER_RETURN_IF_ERROR(commands_->Order(vm.uid(), command, operation.name()));
   context.Report(0, agents_->IsConnected(vm.uid()) ? "sent" : "waits for the agent to come back");
   auto ended = commands_->Wait(id, context.stop(), [&](const CommandUpdate& update) {
-    context.Report(50, update.state() == CommandUpdate::STATE_RUNNING ? "is being done"
-                                                                      : "delivered");
+    context.Report(50,
+                   update.state() == CommandUpdate::STATE_RUNNING ? "is being done" : "delivered");
   });
   // The command goes on without the wait; whoever continues the operation finds it.
   DROVER_RETURN_IF_ERROR(ended.status());

@@ -203,6 +203,14 @@ void AppendLogLine(OperationRecord& record, absl::string_view text, absl::Time n
   line.set_text(std::string(text));
 }
 
+// Ends that have a state of their own (OPS-3).
+Target::State FailedStateOf(const absl::Status& error) {
+  if (HasReason(error, "COMMAND_EXPIRED")) return Target::STATE_EXPIRED;
+  if (HasReason(error, "COMMAND_TIMED_OUT")) return Target::STATE_TIMED_OUT;
+  if (HasReason(error, "CONTACT_LOST")) return Target::STATE_CONTACT_LOST;
+  return Target::STATE_FAILED;
+}
+
 Target TargetOf(const OperationRecord& child) {
   const Operation& operation = child.operation();
   Target target;
@@ -214,7 +222,12 @@ Target TargetOf(const OperationRecord& child) {
   target.set_state(TargetStateOf(operation.state()));
   target.set_percent(operation.percent());
   if (child.has_operation() && !operation.parent().empty()) target.set_operation(operation.name());
-  if (operation.has_error()) *target.mutable_error() = operation.error();
+  if (operation.has_error()) {
+    *target.mutable_error() = operation.error();
+    if (target.state() == Target::STATE_FAILED) {
+      target.set_state(FailedStateOf(FromRpcStatus(operation.error())));
+    }
+  }
   for (const Step& step : operation.steps()) {
     if (step.state() != Step::STATE_RUNNING && step.state() != Step::STATE_FAILED) continue;
     target.set_detail(step.detail().empty() ? step.title()

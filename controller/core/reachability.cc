@@ -26,9 +26,9 @@ std::optional<Event> EventOf(const Vm& before, const Vm& after) {
     return std::nullopt;
   }
   if (after.reachability() == drover::v1::REACHABILITY_UP) {
-    return VmEvent("vm.reachable", Event::SEVERITY_INFO, after,
-                   absl::StrCat("VM ", IdOf(after.name()), " answers at ", AddressOf(after),
-                                " again"));
+    return VmEvent(
+        "vm.reachable", Event::SEVERITY_INFO, after,
+        absl::StrCat("VM ", IdOf(after.name()), " answers at ", AddressOf(after), " again"));
   }
   bool expected = after.power() == drover::v1::POWER_STATE_OFF ||
                   after.state() == Vm::STATE_DELETING || !after.holding_operation().empty();

@@ -39,8 +39,7 @@ class ReachabilitySweep {
  private:
   void Run(std::stop_token stop);
   // Into the model; the event when the change is worth one.
-  std::optional<drover::v1::Event> Lay(const ProbeTarget& target,
-                                       drover::v1::Reachability state);
+  std::optional<drover::v1::Event> Lay(const ProbeTarget& target, drover::v1::Reachability state);
 
   Prober* const prober_;
   Store* const store_;
