@@ -1,5 +1,6 @@
 #include "controller/vsphere/connector.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -29,6 +30,19 @@ Account AccountOf(const drover::v1::Hypervisor& hypervisor,
   return account;
 }
 
+std::optional<ShellAccount> ShellOf(const drover::v1::Hypervisor& hypervisor,
+                                    const core::HypervisorSecrets& secrets) {
+  if (!hypervisor.has_ssh()) return std::nullopt;
+  const auto& ssh = hypervisor.ssh();
+  ShellAccount account;
+  account.user = ssh.user().empty() ? hypervisor.user() : ssh.user();
+  account.password = secrets.ssh_password().empty() ? secrets.password() : secrets.ssh_password();
+  account.host_key = ssh.host_key_fingerprint();
+  // An address that is none is met as an unreachable host; Test says what is wrong with it.
+  ParseShellAddress(ssh.address(), HostNameOfUrl(hypervisor.url()), account).IgnoreError();
+  return account;
+}
+
 }  // namespace
 
 VsphereConnector::VsphereConnector(core::Clock* clock, std::string installation)
@@ -40,7 +54,8 @@ std::shared_ptr<core::Hypervisor> VsphereConnector::Open(const drover::v1::Hyper
   if (!installation_.empty()) {
     account.agent = absl::StrCat("drover (", installation_, " ", hypervisor.name(), ")");
   }
-  return std::make_shared<VsphereHypervisor>(std::move(account), clock_);
+  return std::make_shared<VsphereHypervisor>(std::move(account), ShellOf(hypervisor, secrets),
+                                             clock_);
 }
 
 absl::StatusOr<core::HostFacts> VsphereConnector::Test(const drover::v1::Hypervisor& hypervisor,
@@ -50,7 +65,13 @@ absl::StatusOr<core::HostFacts> VsphereConnector::Test(const drover::v1::Hypervi
                         "is not https, and the password would be readable on the way; "
                         "write https://host/sdk");
   }
-  return VsphereHypervisor(AccountOf(hypervisor, secrets), clock_).Describe();
+  if (hypervisor.has_ssh()) {
+    ShellAccount parsed;
+    DROVER_RETURN_IF_ERROR(
+        ParseShellAddress(hypervisor.ssh().address(), HostNameOfUrl(hypervisor.url()), parsed));
+  }
+  return VsphereHypervisor(AccountOf(hypervisor, secrets), ShellOf(hypervisor, secrets), clock_)
+      .Describe();
 }
 
 }  // namespace drover::vsphere

@@ -6,6 +6,7 @@
 #include "controller/vsphere/create_and_copy.h"
 #include "controller/vsphere/faults.h"
 #include "controller/vsphere/inventory_sync.h"
+#include "controller/vsphere/shell_copy.h"
 #include "controller/vsphere/vcenter_clone.h"
 #include "controller/vsphere/vm_control.h"
 #include "proto/support/status.h"
@@ -20,7 +21,8 @@ std::string NameOf(absl::string_view object) { return absl::StrCat("VM ", object
 
 }  // namespace
 
-VsphereHypervisor::VsphereHypervisor(Account account, core::Clock* clock)
+VsphereHypervisor::VsphereHypervisor(Account account, std::optional<ShellAccount> shell,
+                                     core::Clock* clock)
     : session_(std::move(account)),
       client_(&session_, clock),
       queue_(kCopiesAtOnce),
@@ -29,6 +31,11 @@ VsphereHypervisor::VsphereHypervisor(Account account, core::Clock* clock)
                        std::make_unique<CreateAndCopy>(&client_, &queue_));
   routes_.emplace_back(drover::v1::COPY_METHOD_CLONE,
                        std::make_unique<VcenterClone>(&client_, &queue_));
+  if (!shell) return;
+  shell_ = std::make_unique<EsxiShell>(*std::move(shell));
+  shell_control_ = std::make_unique<ShellControl>(&client_, shell_.get());
+  routes_.emplace_back(drover::v1::COPY_METHOD_SHELL,
+                       std::make_unique<ShellCopy>(&client_, shell_.get(), &queue_));
 }
 
 VsphereHypervisor::~VsphereHypervisor() = default;
@@ -44,7 +51,7 @@ absl::StatusOr<CopyWay> VsphereHypervisor::Way(std::stop_token stop) {
   }
   DROVER_ASSIGN_OR_RETURN(ServiceContent content, client_.Content(stop));
   DROVER_ASSIGN_OR_RETURN(Licence licence, ReadLicence(client_, stop));
-  CopyWay way = ChooseWay(content.is_vcenter, licence, false, session_.host());
+  CopyWay way = ChooseWay(content.is_vcenter, licence, shell_ != nullptr, session_.host());
   absl::MutexLock lock(&mutex_);
   way_ = way;
   return way;
@@ -61,9 +68,19 @@ absl::StatusOr<CopyRoute*> VsphereHypervisor::Route(std::stop_token stop) {
   return absl::InternalError("no way to copy");
 }
 
+absl::StatusOr<ShellControl*> VsphereHypervisor::Shell(std::stop_token stop) {
+  DROVER_ASSIGN_OR_RETURN(CopyWay way, Way(stop));
+  return way.method == drover::v1::COPY_METHOD_SHELL ? shell_control_.get() : nullptr;
+}
+
 absl::StatusOr<core::HostFacts> VsphereHypervisor::Describe() {
-  auto facts = ReadFacts(client_, false, {});
+  auto facts = ReadFacts(client_, shell_ != nullptr, {});
   if (!facts.ok()) return Meaning(facts.status(), "");
+  // The second door is tried where it is the only one, so that a wrong key or password shows now.
+  if (facts->copy_method() == drover::v1::COPY_METHOD_SHELL) {
+    DROVER_RETURN_IF_ERROR(shell_->Run("true", {}).status());
+    facts->set_ssh_host_key_fingerprint(shell_->host_key());
+  }
   absl::MutexLock lock(&mutex_);
   way_ = CopyWay{facts->copy_method(), facts->copy_refusal()};
   return facts;
@@ -116,28 +133,48 @@ absl::Status VsphereHypervisor::DiscardCopy(const core::CopySpec& spec,
 }
 
 absl::Status VsphereHypervisor::PowerOn(absl::string_view object, core::StepContext& context) {
-  return Meaning(PowerOnVm(client_, VmRef(object), context), NameOf(object));
+  auto shell = Shell(context.stop());
+  if (!shell.ok()) return Meaning(shell.status(), NameOf(object));
+  return Meaning(*shell != nullptr ? (*shell)->PowerOn(VmRef(object), context)
+                                   : PowerOnVm(client_, VmRef(object), context),
+                 NameOf(object));
 }
 
 absl::Status VsphereHypervisor::PowerOff(absl::string_view object, absl::Duration patience,
                                          core::StepContext& context) {
-  return Meaning(PowerOffVm(client_, VmRef(object), patience, context), NameOf(object));
+  auto shell = Shell(context.stop());
+  if (!shell.ok()) return Meaning(shell.status(), NameOf(object));
+  return Meaning(*shell != nullptr ? (*shell)->PowerOff(VmRef(object), patience, context)
+                                   : PowerOffVm(client_, VmRef(object), patience, context),
+                 NameOf(object));
 }
 
 absl::Status VsphereHypervisor::Restart(absl::string_view object, bool hard,
                                         core::StepContext& context) {
-  return Meaning(RestartVm(client_, VmRef(object), hard, context), NameOf(object));
+  auto shell = Shell(context.stop());
+  if (!shell.ok()) return Meaning(shell.status(), NameOf(object));
+  return Meaning(*shell != nullptr ? (*shell)->Restart(VmRef(object), hard, context)
+                                   : RestartVm(client_, VmRef(object), hard, context),
+                 NameOf(object));
 }
 
 absl::Status VsphereHypervisor::SetHardware(absl::string_view object,
                                             const core::HardwareChange& change,
                                             core::StepContext& context) {
-  return Meaning(ChangeHardware(client_, VmRef(object), change, "", context.stop()),
+  auto shell = Shell(context.stop());
+  if (!shell.ok()) return Meaning(shell.status(), NameOf(object));
+  return Meaning(*shell != nullptr
+                     ? (*shell)->SetHardware(VmRef(object), change, context)
+                     : ChangeHardware(client_, VmRef(object), change, "", context.stop()),
                  NameOf(object));
 }
 
 absl::Status VsphereHypervisor::Destroy(absl::string_view object, core::StepContext& context) {
-  return Meaning(DestroyVm(client_, VmRef(object), context), NameOf(object));
+  auto shell = Shell(context.stop());
+  if (!shell.ok()) return Meaning(shell.status(), NameOf(object));
+  return Meaning(*shell != nullptr ? (*shell)->Destroy(VmRef(object), context)
+                                   : DestroyVm(client_, VmRef(object), context),
+                 NameOf(object));
 }
 
 absl::Status VsphereHypervisor::WaitForTools(absl::string_view object, absl::Duration patience,

@@ -14,17 +14,19 @@
 #include "absl/synchronization/mutex.h"
 #include "controller/core/ports.h"
 #include "controller/vsphere/clone.h"
+#include "controller/vsphere/esxi_shell.h"
 #include "controller/vsphere/guest_tools.h"
 #include "controller/vsphere/host_facts.h"
 #include "controller/vsphere/session.h"
+#include "controller/vsphere/shell_control.h"
 #include "controller/vsphere/vim_client.h"
 
 namespace drover::vsphere {
 
 class VsphereHypervisor : public core::Hypervisor {
  public:
-  // `clock` is not owned.
-  VsphereHypervisor(Account account, core::Clock* clock);
+  // `shell`: the second door, when one is configured. `clock` is not owned.
+  VsphereHypervisor(Account account, std::optional<ShellAccount> shell, core::Clock* clock);
   ~VsphereHypervisor() override;
 
   absl::StatusOr<core::HostFacts> Describe() override;
@@ -62,12 +64,16 @@ class VsphereHypervisor : public core::Hypervisor {
   // How this host is changed; asked once for a session.
   absl::StatusOr<CopyWay> Way(std::stop_token stop);
   absl::StatusOr<CopyRoute*> Route(std::stop_token stop);
+  // How VMs are changed there: by the shell, or null for SOAP.
+  absl::StatusOr<ShellControl*> Shell(std::stop_token stop);
   absl::Status Meaning(const absl::Status& status, absl::string_view what) const;
 
   Session session_;
   VimClient client_;
   CopyQueue queue_;
   GuestTools guest_;
+  std::unique_ptr<EsxiShell> shell_;
+  std::unique_ptr<ShellControl> shell_control_;
   std::vector<std::pair<drover::v1::CopyMethod, std::unique_ptr<CopyRoute>>> routes_;
   absl::Mutex mutex_;
   std::optional<CopyWay> way_ ABSL_GUARDED_BY(mutex_);

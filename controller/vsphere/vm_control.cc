@@ -82,12 +82,12 @@ absl::Status RunVmTask(VimClient& client, const MoRef& vm, absl::string_view met
   }
 }
 
-// What tells one boot of a guest from the next.
-struct BootSigns {
-  std::string boot_time;
-  bool tools = false;
-  int64_t uptime = 0;
-};
+absl::Status PowerOffFirst(absl::string_view why) {
+  return MakeError(absl::StatusCode::kFailedPrecondition, "POWER_OFF_FIRST",
+                   absl::StrCat(why, "; power the VM off first"));
+}
+
+}  // namespace
 
 absl::StatusOr<BootSigns> ReadBootSigns(VimClient& client, const MoRef& vm, std::stop_token stop) {
   DROVER_ASSIGN_OR_RETURN(
@@ -101,8 +101,6 @@ absl::StatusOr<BootSigns> ReadBootSigns(VimClient& client, const MoRef& vm, std:
                    IntAt(view.Property("summary.quickStats.uptimeSeconds"), "")};
 }
 
-// The order to reboot is answered before the guest acts. Whoever waits for Tools next must not meet
-// those of the old boot.
 absl::Status AwaitRebootBegun(VimClient& client, const MoRef& vm, const BootSigns& before,
                               core::StepContext& context) {
   absl::Time give_up = client.clock()->Now() + kRebootPatience;
@@ -115,13 +113,6 @@ absl::Status AwaitRebootBegun(VimClient& client, const MoRef& vm, const BootSign
   }
   return absl::OkStatus();
 }
-
-absl::Status PowerOffFirst(absl::string_view why) {
-  return MakeError(absl::StatusCode::kFailedPrecondition, "POWER_OFF_FIRST",
-                   absl::StrCat(why, "; power the VM off first"));
-}
-
-}  // namespace
 
 absl::StatusOr<std::string> PowerStateOf(VimClient& client, const MoRef& vm, std::stop_token stop) {
   DROVER_ASSIGN_OR_RETURN(Objects objects, client.RetrieveOne(vm, {"runtime.powerState"}, stop));

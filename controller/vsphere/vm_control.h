@@ -4,7 +4,10 @@
 // repeated. Thread promise: functions from any thread.
 #pragma once
 
+#include <cstdint>
 #include <stop_token>
+#include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -38,6 +41,17 @@ absl::StatusOr<std::string> PowerStateOf(VimClient& client, const MoRef& vm, std
 // Polls until the state is that, at most `patience`; false when it did not come.
 absl::StatusOr<bool> AwaitPowerState(VimClient& client, const MoRef& vm, absl::string_view state,
                                      absl::Duration patience, core::StepContext& context);
+// What tells one boot of a guest from the next.
+struct BootSigns {
+  std::string boot_time;
+  bool tools = false;
+  int64_t uptime = 0;
+};
+absl::StatusOr<BootSigns> ReadBootSigns(VimClient& client, const MoRef& vm, std::stop_token stop);
+// The order to reboot is answered before the guest acts: returns when it went down, or seems not to
+// obey. Whoever waits for Tools next must not meet those of the old boot.
+absl::Status AwaitRebootBegun(VimClient& client, const MoRef& vm, const BootSigns& before,
+                              core::StepContext& context);
 // Refuses what the state of the VM does not allow; takes out of `change` what is already so.
 absl::Status CheckHardwareChange(const ObjectView& vm, core::HardwareChange& change);
 const std::vector<std::string>& HardwarePaths();
