@@ -48,9 +48,6 @@ func (l *lab) startController() error {
 	if err := os.WriteFile(config, []byte(l.controllerConfig()), 0o600); err != nil {
 		return err
 	}
-	if err := l.prepareTypes(); err != nil {
-		return err
-	}
 	once, err := l.runController()
 	if err != nil {
 		return err
@@ -70,22 +67,6 @@ func (l *lab) startController() error {
 			tail(filepath.Join(l.plan.State, "controller.log")))
 	}
 	return nil
-}
-
-// prepareTypes puts the types beside the password of their templates, which only root may read.
-func (l *lab) prepareTypes() error {
-	dir := filepath.Join(l.plan.State, "types")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	data, err := os.ReadFile(filepath.Join(l.plan.Source, "types.toml"))
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(dir, "types.toml"), data, 0o644); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(dir, "template.password"), []byte(templatePassword+"\n"), 0o600)
 }
 
 // runController starts droverd and returns when it serves; the one-time password is only there at the first start.

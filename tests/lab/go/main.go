@@ -3,7 +3,6 @@ package main
 // The lab's program: one simulated host, the lab around it, and the commands inside it, by first argument.
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -53,8 +52,8 @@ func main() {
 		os.Exit(2)
 	}
 	err := commands[os.Args[1]](os.Args[2:])
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	// A program that was run for its own sake, as by `lab guest`, has said itself what was wrong.
+	if exit, ok := err.(*exec.ExitError); ok {
 		os.Exit(exit.ExitCode())
 	}
 	if err != nil {
