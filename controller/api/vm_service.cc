@@ -127,6 +127,7 @@ absl::StatusOr<Operation> VmService::CreateVm(const Call& call,
   DROVER_ASSIGN_OR_RETURN(std::optional<Operation> earlier,
                           runner_->Earlier(call.caller, call.request_id, *Cleared(request)));
   if (earlier.has_value()) return *std::move(earlier);
+  DROVER_RETURN_IF_ERROR(inventory_->GetEnvironment(request.vm().environment()).status());
   DROVER_ASSIGN_OR_RETURN(std::vector<v1::CreateVmRequest> complete,
                           operations_->create().Complete({request}));
   DROVER_RETURN_IF_ERROR(operations_->create().Check(complete.front()));

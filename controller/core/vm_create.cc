@@ -85,7 +85,6 @@ absl::StatusOr<std::vector<CreateVmRequest>> VmCreate::Complete(
   for (CreateVmRequest& request : requests) {
     DROVER_RETURN_IF_ERROR(CheckFields(request));
     Vm& vm = *request.mutable_vm();
-    DROVER_RETURN_IF_ERROR(world_->inventory->GetEnvironment(vm.environment()).status());
     DROVER_ASSIGN_OR_RETURN(const drover::v1::VmType type, world_->inventory->GetType(vm.type()));
     vm.set_name(ResourceName("vms", request.vm_id()));
     vm.set_uid(NewVmUid(*world_->vault));
@@ -171,8 +170,8 @@ OperationRequest VmCreate::Operation(CreateVmRequest request) const {
   CreateVmRequest secrets;
   secrets.set_guest_password(request.guest_password());
   const Vm vm = request.vm();
-  OperationRequest operation =
-      RequestFor(kKind, absl::StrCat("create VM ", request.vm_id()), vm, std::move(request));
+  const std::string title = absl::StrCat("create VM ", request.vm_id());
+  OperationRequest operation = RequestFor(kKind, title, vm, std::move(request));
   if (!secrets.guest_password().empty()) operation.secrets = secrets.SerializeAsString();
   return operation;
 }

@@ -20,7 +20,8 @@ class VmCreate {
 
   VmCreate(const VmWorld* world, GuestSetup* guest) : world_(world), guest_(guest) {}
 
-  // Checked and completed: names, uid, hardware, a hypervisor for each. All or none.
+  // Checked and completed: names, uid, hardware, a hypervisor for each. All or none. The
+  // environment may be one that is about to be made.
   // INVALID_ARGUMENT with all problems; NOT_FOUND for what it refers to; FAILED_PRECONDITION,
   // reason NO_HYPERVISOR.
   absl::StatusOr<std::vector<drover::v1::CreateVmRequest>> Complete(

@@ -45,8 +45,8 @@ absl::StatusOr<OperationRequest> VmImport::Operation(ImportVmRequest request) co
   vm.set_name(name);
   vm.set_environment(request.environment());
   vm.set_hypervisor(request.hypervisor());
-  OperationRequest operation =
-      RequestFor(kKind, absl::StrCat("import VM ", request.vm_id()), vm, std::move(request));
+  const std::string title = absl::StrCat("import VM ", request.vm_id());
+  OperationRequest operation = RequestFor(kKind, title, vm, std::move(request));
   if (!secrets.guest_password().empty()) operation.secrets = secrets.SerializeAsString();
   return operation;
 }
