@@ -96,9 +96,9 @@ absl::Status GuestSetup::AwaitTools(absl::string_view vm_name, StepContext& cont
 absl::Status GuestSetup::SetPassword(absl::string_view vm_name, absl::string_view password,
                                      StepContext& context) const {
   DROVER_ASSIGN_OR_RETURN(const Guest guest, Open(vm_name));
+  GuestLogin fresh = guest.login;
+  fresh.set_password(std::string(password));
   if (!context.Recall("began").empty()) {
-    GuestLogin fresh = guest.login;
-    fresh.set_password(std::string(password));
     const absl::Status already = guest.placed.host->CheckGuestLogin(guest.object(), fresh);
     if (already.ok()) return world_->inventory->SetGuestPassword(vm_name, password);
     if (!HasReason(already, "GUEST_LOGIN_REFUSED")) return already;
@@ -114,7 +114,11 @@ absl::Status GuestSetup::SetPassword(absl::string_view vm_name, absl::string_vie
                                   FileFor(guest.placed.vm, "log"), "; exit $code"),
                      context);
   }
-  if (!set.ok()) {
+  // Once it is changed, the old password may not even ask how the command ended.
+  const bool changed =
+      set.ok() || (HasReason(set, "GUEST_LOGIN_REFUSED") &&
+                   guest.placed.host->CheckGuestLogin(guest.object(), fresh).ok());
+  if (!changed) {
     RemoveFile(guest, path);
     return set;
   }
