@@ -39,13 +39,13 @@
 #include "controller/core/people.h"
 #include "controller/core/reachability.h"
 #include "controller/core/request_ledger.h"
-#include "controller/core/system_clock.h"
 #include "controller/core/vault_check.h"
 #include "controller/core/vm_operations.h"
 #include "controller/mail/smtp_mailer.h"
 #include "controller/reach/icmp_prober.h"
 #include "controller/secrets/openssl_vault.h"
 #include "controller/store/sqlite_store.h"
+#include "controller/system_clock.h"
 #include "controller/vsphere/connector.h"
 #include "proto/support/log.h"
 #include "proto/support/status.h"
@@ -137,7 +137,7 @@ class Daemon::Parts {
   api::Gate NewGate();
 
   const Config config_;
-  core::SystemClock clock_;
+  SystemClock clock_;
   std::unique_ptr<core::Vault> vault_;
   std::unique_ptr<core::Store> store_;
   std::unique_ptr<core::EventLog> events_;

@@ -5,13 +5,13 @@
 
 #include "controller/core/ports.h"
 
-namespace drover::core {
+namespace drover {
 
-class SystemClock final : public Clock {
+class SystemClock final : public core::Clock {
  public:
   absl::Time Now() const override;
   // A step of the machine's clock neither lengthens nor shortens it.
   absl::Status Sleep(absl::Duration duration, std::stop_token stop) override;
 };
 
-}  // namespace drover::core
+}  // namespace drover

@@ -1,4 +1,4 @@
-#include "controller/core/system_clock.h"
+#include "controller/system_clock.h"
 
 #include <chrono>
 #include <condition_variable>
@@ -6,7 +6,7 @@
 
 #include "absl/time/clock.h"
 
-namespace drover::core {
+namespace drover {
 
 absl::Time SystemClock::Now() const { return absl::Now(); }
 
@@ -19,4 +19,4 @@ absl::Status SystemClock::Sleep(absl::Duration duration, std::stop_token stop) {
   return stop.stop_requested() ? absl::CancelledError("stopped") : absl::OkStatus();
 }
 
-}  // namespace drover::core
+}  // namespace drover
