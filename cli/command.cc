@@ -66,6 +66,7 @@ void CompleteFromField(const Command& command, const Descriptor& request, Flag& 
   if (field->cpp_type() == FieldDescriptor::CPPTYPE_ENUM && flag.words.empty()) {
     flag.words = EnumWords(*field->enum_type());
   }
+  if (flag.name == "env") flag.alias = "environment";
   if (flag.collection.empty()) flag.collection = field->options().GetExtension(v1::resource);
 }
 
@@ -243,6 +244,8 @@ absl::Status CommandTable::TakePath(std::vector<std::string>& words, ParsedLine&
     line.path = next;
     words.erase(words.begin() + static_cast<std::ptrdiff_t>(i));
   }
+  // "drover events --follow" reads better than it parses.
+  if (line.path == "event" && Find("event") == nullptr) line.path = "event list";
   line.command = Find(line.path);
   return absl::OkStatus();
 }

@@ -29,6 +29,8 @@ struct Flag {
   std::string field;
   std::string help;
   char letter = 0;
+  // Another spelling, not shown: "environment" for --env.
+  std::string alias;
   enum class Kind { kValue, kSwitch, kList, kSecret };
   Kind kind = Kind::kValue;
   // Name of the value in help: "IP".

@@ -196,7 +196,7 @@ std::string Describe(const Message& message, bool symbols, int indent) {
   const auto fields = SetFields(message);
   int width = 0;
   for (const FieldDescriptor* field : fields) {
-    width = std::max(width, DisplayWidth(Label(*field)) + 2);
+    width = std::max(width, DisplayWidth(Label(*field)) + 3);
   }
   std::string text;
   for (const FieldDescriptor* field : fields) {

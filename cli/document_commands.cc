@@ -202,7 +202,7 @@ absl::Status SaveTypes(Invocation& invocation, bool may_create, bool may_change)
     v1::VmType saved;
     absl::Status status = SaveType(invocation, file.types[i], exists[i], &saved);
     if (!status.ok()) {
-      status = Annotate(InFile(status, file, "type."),
+      status = Annotate(InFile(status, file, "type.", absl::StrCat("types[", i, "].")),
                         absl::StrCat("type ", IdOf(file.types[i].name())));
       return done.empty() ? status
                           : Annotate(status, absl::StrCat("saved: ", absl::StrJoin(done, ", "),

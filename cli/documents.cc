@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -224,7 +225,6 @@ void ReadPasswordFile(toml::table& table, const std::string& document_path, Read
   const auto text = ReadPrivateFile(file.string());
   if (!text.ok()) return reader.Add(source, "guest_password_file", text.status().message());
   type.set_guest_password(text->substr(0, text->find_first_of("\r\n")));
-  table.erase("guest_password_file");
 }
 
 std::string Quoted(const std::string& text) {
@@ -355,8 +355,8 @@ std::string WriteTypes(const std::vector<v1::VmType>& types) {
   return text;
 }
 
-absl::Status InFile(const absl::Status& status, const Document& document,
-                    absl::string_view prefix) {
+absl::Status InFile(const absl::Status& status, const Document& document, absl::string_view prefix,
+                    absl::string_view root) {
   const auto violations = ViolationsOf(status).field_violations();
   if (violations.empty()) return status;
   std::vector<std::string> lines;
@@ -364,7 +364,7 @@ absl::Status InFile(const absl::Status& status, const Document& document,
     absl::string_view path = violation.field();
     absl::ConsumePrefix(&path, prefix);
     // The field itself, or the table it is missing in.
-    std::string at(path);
+    std::string at = absl::StrCat(root, path);
     while (!at.empty() && document.places.count(at) == 0) {
       const size_t cut = at.find_last_of(".[");
       at = cut == std::string::npos ? "" : at.substr(0, cut);

@@ -49,7 +49,9 @@ std::string WriteEnvironment(const v1::EnvironmentDocument& document);
 std::string WriteTypes(const std::vector<v1::VmType>& types);
 
 // An error of the controller about the document with its fields' places in the file: a violation of
-// "document.groups[0].count" becomes "env.toml:3:1: ...".
-absl::Status InFile(const absl::Status& status, const Document& document, absl::string_view prefix);
+// "document.groups[0].count" becomes "env.toml:3:1: ...". `prefix` ("document.") is the request's
+// way to the message, `root` ("types[1].") the document's.
+absl::Status InFile(const absl::Status& status, const Document& document, absl::string_view prefix,
+                    absl::string_view root = "");
 
 }  // namespace drover::cli

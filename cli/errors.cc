@@ -16,7 +16,7 @@ const std::map<std::string, std::string>& Hints() {
   static const auto* const hints = new std::map<std::string, std::string>{
       {"NOT_SIGNED_IN", "sign in with: drover login HOST:PORT --user NAME"},
       {"LOGIN_FAILED", "check the name and the password; both are case-sensitive"},
-      {"PASSWORD_MUST_CHANGE", "choose a password of your own with: drover user passwd"},
+      {"PASSWORD_CHANGE_REQUIRED", "choose a password of your own with: drover user passwd"},
       {"CONTROLLER_UNREACHABLE",
        "check that droverd runs and the address is right: drover context list"},
       {"CERTIFICATE_REFUSED",

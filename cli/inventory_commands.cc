@@ -51,9 +51,8 @@ absl::Status CompleteSsh(Invocation& invocation, v1::Hypervisor& hypervisor) {
 
 // "AA:BB" and "SHA256:aa:bb" are the same.
 void NormaliseFingerprint(v1::Hypervisor& hypervisor) {
-  absl::string_view text = hypervisor.certificate_fingerprint();
-  absl::ConsumePrefix(&text, "SHA256:");
-  hypervisor.set_certificate_fingerprint(absl::AsciiStrToUpper(text));
+  const std::string upper = absl::AsciiStrToUpper(hypervisor.certificate_fingerprint());
+  hypervisor.set_certificate_fingerprint(std::string(absl::StripPrefix(upper, "SHA256:")));
 }
 
 absl::Status AddHypervisor(Invocation& invocation) {

@@ -1,4 +1,5 @@
 // drover: the command line.
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <string>
@@ -8,6 +9,8 @@
 #include "cli/drover.h"
 
 int main(int argc, char** argv) {
+  // The library's own lines are not for people; what went wrong comes back as an error.
+  setenv("GRPC_VERBOSITY", "NONE", 0);
   drover::cli::Terminal::Options options;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string text = *entry;

@@ -14,9 +14,10 @@ namespace drover::cli {
 namespace {
 
 std::string TypedName(const Flag& flag) {
-  const std::string letter =
-      flag.letter == 0 ? "" : absl::StrCat("-", std::string(1, flag.letter), ",");
-  return absl::StrCat(letter, "--", flag.name);
+  std::string names = absl::StrCat("--", flag.name);
+  if (flag.letter != 0) absl::StrAppend(&names, ",-", std::string(1, flag.letter));
+  if (!flag.alias.empty()) absl::StrAppend(&names, ",--", flag.alias);
+  return names;
 }
 
 absl::Status CheckWord(absl::string_view shown, const Flag& flag, const std::string& value) {
@@ -33,7 +34,7 @@ absl::Status Unknown(const std::vector<std::string>& left, const std::vector<Fla
   std::vector<std::string> known;
   for (const Flag& flag : flags) known.push_back("--" + flag.name);
   for (const std::string& word : left) {
-    if (!absl::StartsWith(word, "-") || word == "--") continue;
+    if (!absl::StartsWith(word, "-")) continue;
     const std::string name = word.substr(0, word.find('='));
     return absl::InvalidArgumentError(
         absl::StrCat("there is no flag ", name, DidYouMean(name, known)));
@@ -63,7 +64,7 @@ void AddFlag(CLI::App& app, const Flag& flag, std::list<Slot>& slots) {
 void AddArgument(CLI::App& app, const Flag& argument, std::list<Slot>& slots) {
   Slot& slot = slots.emplace_back(Slot{&argument, nullptr, argument.name, {}});
   slot.option = app.add_option(argument.name, slot.values);
-  if (argument.kind != Flag::Kind::kList) slot.option->expected(1);
+  if (argument.kind != Flag::Kind::kList) slot.option->expected(1)->allow_extra_args(false);
 }
 
 absl::Status Collect(const Slot& slot, Arguments& parsed) {
@@ -103,7 +104,8 @@ absl::Status ParseFlags(const std::vector<std::string>& words, const std::vector
   } catch (const CLI::ParseError& error) {
     return absl::InvalidArgumentError(error.what());
   }
-  const std::vector<std::string> left = app.remaining();
+  std::vector<std::string> left = app.remaining();
+  left.erase(std::remove(left.begin(), left.end(), "--"), left.end());
   if (!left.empty()) return Unknown(left, flags);
   for (const Slot& slot : slots) DROVER_RETURN_IF_ERROR(Collect(slot, parsed));
   return absl::OkStatus();
@@ -113,6 +115,7 @@ bool TakesNextWord(absl::string_view word, const std::vector<Flag>& flags) {
   for (const Flag& flag : flags) {
     if (flag.kind == Flag::Kind::kSwitch) continue;
     if (word == absl::StrCat("--", flag.name)) return true;
+    if (!flag.alias.empty() && word == absl::StrCat("--", flag.alias)) return true;
     if (flag.letter != 0 && word == absl::StrCat("-", std::string(1, flag.letter))) return true;
   }
   return false;

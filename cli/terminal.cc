@@ -39,7 +39,8 @@ class SilentInput {
     tcsetattr(fd, TCSAFLUSH, &silent);
   }
   ~SilentInput() {
-    if (known_) tcsetattr(fd_, TCSAFLUSH, &before_);
+    // What was typed ahead stays for the next prompt.
+    if (known_) tcsetattr(fd_, TCSADRAIN, &before_);
   }
   SilentInput(const SilentInput&) = delete;
   SilentInput& operator=(const SilentInput&) = delete;
@@ -166,10 +167,11 @@ absl::StatusOr<std::string> Terminal::Ask(absl::string_view prompt) {
 
 absl::StatusOr<std::string> Terminal::AskSecret(absl::string_view prompt) {
   DROVER_RETURN_IF_ERROR(CheckSomebodyAnswers(prompt));
-  TellRaw(absl::StrCat(prompt, " "));
   std::string secret;
   {
+    // Silent before the prompt shows: nothing typed after it is lost or seen.
     const SilentInput silent(options_.in);
+    TellRaw(absl::StrCat(prompt, " "));
     char byte = 0;
     while (true) {
       DROVER_ASSIGN_OR_RETURN(const bool more, ReadByte(&byte));
