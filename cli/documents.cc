@@ -47,6 +47,12 @@ std::string KeyOf(const FieldDescriptor& field) {
   return tables ? Singular(field.name()) : field.name();
 }
 
+// Editors find the places when each stands at the beginning of its line.
+std::string Problems(const std::vector<std::string>& lines) {
+  const std::string head = lines.size() == 1 ? "" : absl::StrCat(lines.size(), " problems\n");
+  return absl::StrCat(head, absl::StrJoin(lines, "\n"));
+}
+
 class Reader {
  public:
   explicit Reader(Document& document) : document_(document) {}
@@ -82,7 +88,7 @@ class Reader {
       lines.push_back(
           absl::StrCat(document_.path, ":", place.first, ":", place.second, ": ", text));
     }
-    return absl::InvalidArgumentError(absl::StrJoin(lines, "\n"));
+    return absl::InvalidArgumentError(Problems(lines));
   }
 
  private:
@@ -372,7 +378,7 @@ absl::Status InFile(const absl::Status& status, const Document& document, absl::
     const std::string place = at.empty() ? "" : ":" + document.places.at(at);
     lines.push_back(absl::StrCat(document.path, place, ": ", path, ": ", violation.description()));
   }
-  return absl::Status(status.code(), absl::StrJoin(lines, "\n"));
+  return absl::Status(status.code(), Problems(lines));
 }
 
 }  // namespace drover::cli

@@ -22,6 +22,10 @@ const std::map<std::string, std::string>& Hints() {
       {"CERTIFICATE_REFUSED",
        "when the controller was set up anew, sign in again with: drover login HOST:PORT; when not, "
        "something stands between you and it"},
+      {"AUTHORITY_NOT_CONFIRMED",
+       "compare it with: openssl x509 -noout -fingerprint -sha256 -in STORE/tls/authority.crt "
+       "on the "
+       "controller's machine, then give it with --fingerprint"},
       {"CERTIFICATE_NOT_CONFIRMED",
        "compare the fingerprint with the one the host shows at its own console, then give it with "
        "--fingerprint"},

@@ -142,6 +142,8 @@ absl::Status SetBool(Message* message, const FieldDescriptor& field, absl::strin
 
 // Without its unit: "4096 MB" and "20 GB" follow from the field's name.
 std::string NumberText(const FieldDescriptor& field, double number) {
+  // Zero below a field's minimum means: not set.
+  if (number == 0 && field.options().GetExtension(v1::minimum) > 0) return "";
   if (absl::EndsWith(field.name(), "_bytes") || field.name() == "bytes") return HumanBytes(number);
   const char* unit = absl::EndsWith(field.name(), "_mb")          ? " MB"
                      : absl::EndsWith(field.name(), "_gb")        ? " GB"

@@ -46,13 +46,14 @@ absl::Status ConfirmAuthority(Invocation& invocation, const std::string& server,
   if (arguments.Has("trust-new-certificate")) return absl::OkStatus();
   if (!invocation.terminal.in_is_tty() || !invocation.terminal.err_is_tty()) {
     return MakeError(
-        absl::StatusCode::kFailedPrecondition, "CERTIFICATE_NOT_CONFIRMED",
+        absl::StatusCode::kFailedPrecondition, "AUTHORITY_NOT_CONFIRMED",
         absl::StrCat("the authority of ", server, " is not confirmed: ", shown.fingerprint),
         {{"fingerprint", shown.fingerprint}});
   }
   DROVER_ASSIGN_OR_RETURN(
       const std::string answer,
-      invocation.terminal.Ask("Is this what \"droverd\" printed at its first start? [y/N]"));
+      invocation.terminal.Ask("Compare it with the authority.crt that droverd keeps in its store "
+                              "directory below tls. Is it the same? [y/N]"));
   if (answer == "y" || answer == "yes") return absl::OkStatus();
   return absl::CancelledError("not trusted; nothing was sent to it");
 }

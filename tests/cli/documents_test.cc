@@ -106,7 +106,7 @@ TEST(Environment, EveryProblemIsToldWithItsPlace) {
       {"other collection", "environment = \"a\"\n[[group]]\ntype = \"vms/web\"\n",
        "e.toml:3:8: type: \"vms/web\" is not one of the types; give its name, or \"types/NAME\""},
       {"several", "environment = 7\nzone = 1\n[[group]]\ncount = 0\n",
-       "e.toml:1:15: environment: this is a text in quotes\n"
+       "4 problems\ne.toml:1:15: environment: this is a text in quotes\n"
        "e.toml:2:1: zone: unknown key; there are environment, display_name, description, network, "
        "address_pool, "
        "hypervisors, group\n"
@@ -135,7 +135,7 @@ TEST(Environment, TheControllersViolationsGetTheirPlace) {
   const absl::Status status = InFile(violations.ToStatus(), *file, "document.");
   EXPECT_TRUE(absl::IsInvalidArgument(status));
   EXPECT_EQ(std::string(status.message()),
-            "env.toml:10:8: groups[0].type: there is no type \"web\"\n"
+            "3 problems\nenv.toml:10:8: groups[0].type: there is no type \"web\"\n"
             "env.toml:17:1: groups[1].vms[0].ip: no address is left\n"
             "env.toml:5:1: network.dns1: is not an address");
 }
@@ -216,7 +216,7 @@ TEST_F(TypesTest, ProblemsAreTold) {
   const Bad rows[] = {
       {"empty", "", "t.toml:1:1: type: there is no [[type]] table in this file"},
       {"other table", "[[types]]\nname = \"a\"\n",
-       "t.toml:1:1: type: there is no [[type]] table in this file\n"
+       "2 problems\nt.toml:1:1: type: there is no [[type]] table in this file\n"
        "t.toml:1:3: types: unknown key; did you mean \"type\"?; a file of types is [[type]] "
        "tables"},
       {"no name", "[[type]]\ntemplate = \"x\"\n", "t.toml:1:1: name: missing in this table"},
@@ -227,7 +227,7 @@ TEST_F(TypesTest, ProblemsAreTold) {
       {"set by the controller", "[[type]]\nname = \"a\"\ntemplate = \"x\"\nvm_count = 3\n",
        "t.toml:4:1: vm_count: the controller sets this; take it out"},
       {"service", "[[type]]\nname = \"a\"\ntemplate = \"x\"\n[[type.service]]\nstart = \"x\"\n",
-       "t.toml:4:1: name: missing in this table\n"
+       "2 problems\nt.toml:4:1: name: missing in this table\n"
        "t.toml:5:1: start: unknown key; did you mean \"start_command\"?"},
       {"password", "[[type]]\nname = \"a\"\ntemplate = \"x\"\nguest_password = \"p\"\n",
        "t.toml:4:1: guest_password: a password is not part of a file; give it with "

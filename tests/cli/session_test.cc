@@ -54,7 +54,7 @@ TEST_F(SessionTest, AnUnknownAuthorityNeedsAPersonsWord) {
   const testing::Ran ran = Login("correct horse", {});
   EXPECT_EQ(ran.exit_code, 5);
   EXPECT_THAT(ran.err, HasSubstr(FingerprintOf(controller_.authority_pem())));
-  EXPECT_THAT(ran.err, HasSubstr("reason: CERTIFICATE_NOT_CONFIRMED"));
+  EXPECT_THAT(ran.err, HasSubstr("reason: AUTHORITY_NOT_CONFIRMED"));
   // Neither name nor password went anywhere.
   EXPECT_TRUE(controller_.Requests("PeopleService/Login").empty());
   EXPECT_EQ(testing::ModeOf(ContextsFile()), -1);
