@@ -223,6 +223,7 @@ void ReadPasswordFile(toml::table& table, const std::string& document_path, Read
   const toml::node* node = table.get("guest_password_file");
   if (node == nullptr) return;
   const toml::source_region source = node->source();
+  const absl::Cleanup take_out = [&table] { table.erase("guest_password_file"); };
   const auto* value = node->as_string();
   if (value == nullptr)
     return reader.Add(source, "guest_password_file", "this is a text in quotes");

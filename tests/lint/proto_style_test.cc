@@ -318,10 +318,18 @@ TEST(ProtoStyle, OptionsFitTheirFields) {
       const bool number = field.cpp_type() == FieldDescriptor::CPPTYPE_INT32 ||
                           field.cpp_type() == FieldDescriptor::CPPTYPE_INT64 ||
                           field.cpp_type() == FieldDescriptor::CPPTYPE_DOUBLE;
-      if (options.GetExtension(v1::secret)) EXPECT_TRUE(text) << field.full_name();
-      if (options.HasExtension(v1::shape)) EXPECT_TRUE(text) << field.full_name();
-      if (options.HasExtension(v1::minimum)) EXPECT_TRUE(number) << field.full_name();
-      if (options.HasExtension(v1::maximum)) EXPECT_TRUE(number) << field.full_name();
+      if (options.GetExtension(v1::secret)) {
+        EXPECT_TRUE(text) << field.full_name();
+      }
+      if (options.HasExtension(v1::shape)) {
+        EXPECT_TRUE(text) << field.full_name();
+      }
+      if (options.HasExtension(v1::minimum)) {
+        EXPECT_TRUE(number) << field.full_name();
+      }
+      if (options.HasExtension(v1::maximum)) {
+        EXPECT_TRUE(number) << field.full_name();
+      }
       if (options.HasExtension(v1::minimum) && options.HasExtension(v1::maximum)) {
         EXPECT_LE(options.GetExtension(v1::minimum), options.GetExtension(v1::maximum))
             << field.full_name();
@@ -345,8 +353,9 @@ TEST(ProtoStyle, WhatSoundsSecretIsMarked) {
                           field.name() == "signature" ||
                           absl::StrContains(field.name(), "private_key");
       const bool flag = field.cpp_type() == FieldDescriptor::CPPTYPE_BOOL;
-      if (sounds && !flag)
+      if (sounds && !flag) {
         EXPECT_TRUE(field.options().GetExtension(v1::secret)) << field.full_name();
+      }
     }
   }
 }
