@@ -30,7 +30,7 @@ for ((kill_at = 0; kill_at < steps; kill_at++)); do
   must "start" lab controller start
   eventually "the operation ended" settled
   if [ -n "$(drover vm list -q --search "$vm")" ]; then
-    eventually "$vm is whole" is "$vm" agent connected
+    eventually "$vm is whole" is "$vm" agent_state connected
     [ "$(lab guest "$vm" -- hostname)" = "$vm" ] || fail "$vm does not run where it should"
     must "delete" drover vm delete "$vm" --yes
   else

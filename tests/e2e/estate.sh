@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 
 must "create" create box web 10.213.55.1 --hypervisor esxi1
-eventually "agent" is box agent connected
+eventually "agent" is box agent_state connected
 
 say "power"
 must "off" drover vm power off box
@@ -17,14 +17,14 @@ must "set hardware" drover vm set-hardware box --cpus 2 --memory 1024
 [ "$(drover vm show box -o json | python3 -c 'import json,sys; vm=json.load(sys.stdin); print(vm["cpus"], vm["memoryMb"])')" = "2 1024" ] ||
   fail "the hardware is not as asked"
 must "restart of an environment starts what is off" drover env power restart test
-eventually "agent back" is box agent connected
+eventually "agent back" is box agent_state connected
 eventually "reachable" is box reachability up
 
 say "changes made elsewhere are seen"
 must "power off inside the guest" lab guest box -- poweroff
 eventually "seen as off" is box power off
 must "on" drover vm power on box
-eventually "agent back" is box agent connected
+eventually "agent back" is box agent_state connected
 
 say "forget and import"
 must "forget" drover vm forget box --yes

@@ -36,7 +36,7 @@ must "start esxi1" lab esxi esxi1 start
 settled() { ! drover op list -o json | grep -qE 'STATE_(QUEUED|RUNNING|UNDOING)"'; }
 eventually "the operation came to an end" settled
 if [ -n "$(drover vm list -q)" ]; then
-  eventually "the VM is whole" is lost agent connected
+  eventually "the VM is whole" is lost agent_state connected
   must "delete" drover vm delete lost --yes
 fi
 nothing_left

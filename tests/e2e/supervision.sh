@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 
 must "create" create watched web 10.213.54.1
-eventually "agent" is watched agent connected
+eventually "agent" is watched agent_state connected
 service=$(drover service list watched -o json | python3 -c 'import json,sys; print(json.load(sys.stdin)["vms"][0]["services"][0]["name"])')
 pid() { drover service list watched -o json | python3 -c 'import json,sys; print(json.load(sys.stdin)["vms"][0]["services"][0].get("pid", 0))'; }
 state() { drover service list watched -o json | python3 -c 'import json,sys; print(json.load(sys.stdin)["vms"][0]["services"][0]["state"])'; }

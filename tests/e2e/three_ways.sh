@@ -26,7 +26,7 @@ for service in vm["services"]:
 print(json.dumps(vm, indent=1, sort_keys=True))'
 }
 for host in esxi1 vcenter1 free1; do
-  eventually "the agent on $host" is "way-$host" agent connected
+  eventually "the agent on $host" is "way-$host" agent_state connected
   eventually "way-$host answers" is "way-$host" reachability up
   eventually "the service of way-$host" sh -c "drover service list way-$host -o json | grep -q STATE_RUNNING"
 done
