@@ -125,9 +125,9 @@ std::string CsvText(const OutputOptions& options, const std::vector<Column>& col
     for (const Column& column : columns) {
       header.push_back({absl::StrReplaceAll(absl::AsciiStrToLower(column.header), {{" ", "_"}})});
     }
-    absl::StrAppend(&text, absl::StrJoin(header, ",", join), "\r\n");
+    absl::StrAppend(&text, absl::StrJoin(header, ",", join), "\n");
   }
-  for (const Row& row : rows) absl::StrAppend(&text, absl::StrJoin(row, ",", join), "\r\n");
+  for (const Row& row : rows) absl::StrAppend(&text, absl::StrJoin(row, ",", join), "\n");
   return text;
 }
 
