@@ -115,9 +115,8 @@ absl::Status GuestSetup::SetPassword(absl::string_view vm_name, absl::string_vie
                      context);
   }
   // Once it is changed, the old password may not even ask how the command ended.
-  const bool changed =
-      set.ok() || (HasReason(set, "GUEST_LOGIN_REFUSED") &&
-                   guest.placed.host->CheckGuestLogin(guest.object(), fresh).ok());
+  const bool changed = set.ok() || (HasReason(set, "GUEST_LOGIN_REFUSED") &&
+                                    guest.placed.host->CheckGuestLogin(guest.object(), fresh).ok());
   if (!changed) {
     RemoveFile(guest, path);
     return set;

@@ -1,3 +1,4 @@
+// Long because one world of things serves every behaviour of the runner.
 #include "controller/core/operation_runner.h"
 
 #include <map>
