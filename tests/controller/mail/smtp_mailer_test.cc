@@ -158,7 +158,8 @@ TEST(SmtpMailer, TellsWhatMayWorkLaterFromWhatWillNot) {
 
 TEST(SmtpMailer, PasswordsStayAwayFromServersWithoutTls) {
   testing::FakeClock clock;
-  SmtpServer server({{"EHLO", "250-test\r\n250 AUTH PLAIN LOGIN"}});
+  SmtpServer server(
+      std::map<std::string, std::string>{{"EHLO", "250-test\r\n250 AUTH PLAIN LOGIN"}});
   SmtpOptions options = OptionsOf(server.address());
   options.security = Security::kOpportunistic;
   options.user = "drover";
