@@ -61,7 +61,8 @@ void AgentFacts::OnTypeChanged(absl::string_view name) {
     if (told == type->generation()) return;
     told = type->generation();
   }
-  for (const VmRowPtr& row : *inventory_->Vms()) {
+  const auto rows = inventory_->Vms();
+  for (const VmRowPtr& row : *rows) {
     if (row->vm.type() == name) gateway_->DesiredStateChanged(row->vm.uid());
   }
 }

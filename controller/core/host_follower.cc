@@ -252,7 +252,8 @@ void HostFollower::OnSynced() {
   }
   arriving_.clear();
   missing_.clear();
-  for (const VmRowPtr& row : *inventory_->Vms()) {
+  const auto rows = inventory_->Vms();
+  for (const VmRowPtr& row : *rows) {
     if (row->vm.hypervisor() == name_ && !IsReported(row->vm.hypervisor_object())) {
       MarkMissing(row->vm.name());
     }

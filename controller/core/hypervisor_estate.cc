@@ -177,7 +177,8 @@ absl::StatusOr<v1::ListUnmanagedVmsResponse> HypervisorEstate::ListUnmanaged(
   }
   // Copies under way have their uid, but no object id in the model yet.
   absl::flat_hash_set<std::string> managed;
-  for (const VmRowPtr& row : *inventory_->Vms()) managed.insert(row->vm.uid());
+  const auto rows = inventory_->Vms();
+  for (const VmRowPtr& row : *rows) managed.insert(row->vm.uid());
   std::vector<std::string> names;
   {
     absl::MutexLock lock(&mutex_);

@@ -55,7 +55,8 @@ class Inventory {
   // The VM as people see it: with the operations that hold it or wait for it.
   absl::StatusOr<drover::v1::Vm> DescribeVm(absl::string_view name) const;
   std::vector<drover::v1::Vm> ListVms() const;
-  // All of one moment, by name, without a copy.
+  // All of one moment, by name, without a copy. Hold the pointer while you read: a loop over
+  // *Vms() itself does not.
   std::shared_ptr<const VmList> Vms() const { return vms_.Snapshot(); }
   absl::StatusOr<drover::v1::ListVmsResponse> QueryVms(
       const drover::v1::ListVmsRequest& request) const;

@@ -75,7 +75,8 @@ void ReachabilitySweep::Run(std::stop_token stop) {
 absl::Status ReachabilitySweep::Sweep() {
   std::vector<ProbeTarget> targets;
   std::vector<drover::v1::Reachability> was;
-  for (const VmRowPtr& row : *inventory_->Vms()) {
+  const auto rows = inventory_->Vms();
+  for (const VmRowPtr& row : *rows) {
     const std::string& address = AddressOf(row->vm);
     if (address.empty()) continue;
     targets.push_back({row->vm.name(), address});

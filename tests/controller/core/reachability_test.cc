@@ -61,7 +61,8 @@ class ReachabilityTest : public ::testing::Test {
   }
   std::string State() {
     std::string state;
-    for (const VmRowPtr& row : *inventory_.Vms()) {
+    const auto rows = inventory_.Vms();
+    for (const VmRowPtr& row : *rows) {
       state += "?-UD"[row->vm.reachability()];
     }
     return state;
