@@ -67,7 +67,7 @@ void CompleteFromField(const Command& command, const Descriptor& request, Flag& 
     flag.words = EnumWords(*field->enum_type());
   }
   if (flag.name == "env") flag.alias = "environment";
-  if (flag.collection.empty()) flag.collection = field->options().GetExtension(v1::resource);
+  if (flag.collection.empty()) flag.collection = CollectionOf(*field);
 }
 
 std::string DefaultValueName(const Flag& flag) {

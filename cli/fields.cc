@@ -3,6 +3,7 @@
 #include <google/protobuf/timestamp.pb.h>
 
 #include <limits>
+#include <map>
 #include <optional>
 
 #include "absl/strings/ascii.h"
@@ -119,7 +120,7 @@ absl::Status SetEnum(Message* message, const FieldDescriptor& field, absl::strin
 
 absl::Status SetString(Message* message, const FieldDescriptor& field, absl::string_view text) {
   std::string value(text);
-  const std::string& collection = field.options().GetExtension(v1::resource);
+  const std::string collection = CollectionOf(field);
   if (!collection.empty() && !value.empty()) {
     DROVER_ASSIGN_OR_RETURN(value, InCollection(collection, text));
   }
@@ -155,7 +156,7 @@ std::string NumberText(const FieldDescriptor& field, double number) {
 }
 
 std::string StringText(const FieldDescriptor& field, const std::string& value) {
-  return field.options().GetExtension(v1::resource).empty() ? value : std::string(IdOf(value));
+  return CollectionOf(field).empty() ? value : std::string(IdOf(value));
 }
 
 std::string ListText(const Message& message, const FieldDescriptor& field) {
@@ -295,6 +296,25 @@ const EnumValueDescriptor* FindEnumWord(const EnumDescriptor& type, absl::string
     if (type.value(i)->number() != 0 && EnumWord(*type.value(i)) == wanted) return type.value(i);
   }
   return nullptr;
+}
+
+std::string CollectionOf(const FieldDescriptor& field) {
+  const std::string& said = field.options().GetExtension(v1::resource);
+  // A shape says that it is an id or a text.
+  if (!said.empty() || field.options().HasExtension(v1::shape) ||
+      field.cpp_type() != FieldDescriptor::CPPTYPE_STRING) {
+    return said;
+  }
+  static const auto* const by_name =
+      new std::map<std::string, std::string>{{"vm", "vms"},
+                                             {"vms", "vms"},
+                                             {"environment", "environments"},
+                                             {"type", "types"},
+                                             {"vm_type", "types"},
+                                             {"vm_types", "types"},
+                                             {"operation", "operations"}};
+  const auto found = by_name->find(field.name());
+  return found == by_name->end() ? "" : found->second;
 }
 
 absl::StatusOr<std::string> InCollection(absl::string_view collection, absl::string_view name) {

@@ -48,6 +48,11 @@ const google::protobuf::EnumValueDescriptor* FindEnumWord(
 // "web-01", "vms/web-01" -> "vms/web-01". INVALID_ARGUMENT for a name of another collection.
 absl::StatusOr<std::string> InCollection(absl::string_view collection, absl::string_view name);
 
+// The collection whose names the field holds, "" when it holds something else. Records of what
+// happened name VMs and the like without the contract's option, which would refuse names of what is
+// gone.
+std::string CollectionOf(const google::protobuf::FieldDescriptor& field);
+
 // "90s", "1h", "2d" before now; "2026-11-23", "2026-11-23 10:00[:00]" in the local time zone; RFC
 // 3339.
 absl::StatusOr<absl::Time> ParseTime(absl::string_view text, absl::Time now);

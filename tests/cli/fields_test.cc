@@ -46,6 +46,21 @@ TEST(SetField, WritesResourceNames) {
   EXPECT_EQ(vm.type(), "types/web");
 }
 
+// Records of what happened hold names too.
+TEST(SetField, WritesResourceNamesIntoCriteria) {
+  v1::ListEventsRequest events;
+  ASSERT_TRUE(SetField(&events, "vm", "web-01", kNow).ok());
+  EXPECT_EQ(events.vm(), "vms/web-01");
+  v1::SearchLogRequest log;
+  ASSERT_TRUE(SetField(&log, "vm_types", "web", kNow).ok());
+  ASSERT_TRUE(SetField(&log, "text", "web", kNow).ok());
+  EXPECT_EQ(log.vm_types(0), "types/web");
+  EXPECT_EQ(log.text(), "web");
+  v1::EnvironmentDocument document;
+  ASSERT_TRUE(SetField(&document, "environment", "shop", kNow).ok());
+  EXPECT_EQ(document.environment(), "shop");
+}
+
 struct RefuseRow {
   const char* path;
   const char* text;
