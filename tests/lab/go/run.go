@@ -219,7 +219,8 @@ func cleanCgroup(state string) error {
 	return command.Run()
 }
 
-func cgroupName(state string) string { return filepath.Base(state) }
+// cgroupName keeps labs of different folders apart.
+func cgroupName(state string) string { return strings.ReplaceAll(strings.Trim(state, "/"), "/", "-") }
 
 func mountCgroup(state string) (string, error) {
 	dir := filepath.Join(state, "cgroup")

@@ -81,7 +81,7 @@ static void BuildRoot(const char* disk, const char* layers, const char* root) {
   Mount("sysfs", "sys", "sysfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
   ProtectKernelSettings();
   MakeDevices();
-  Mount("run", "run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=16m");
+  Mount("run", "run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=64m");
 }
 
 // Folders and files of the caller inside the new root, as SOURCE:TARGET.
