@@ -67,7 +67,7 @@ TEST_F(OutputTest, Formats) {
       {"quiet", {"-q"}, "web-01\ndb-01\n"},
       {"csv",
        {"-o", "csv", "--columns", "name,ip,remark"},
-       "name,ip,remark\r\nweb-01,10.0.0.1,\"前端, \"\"first\"\"\"\r\ndb-01,,plain\r\n"},
+       "name,ip,remark\nweb-01,10.0.0.1,\"前端, \"\"first\"\"\"\ndb-01,,plain\n"},
   };
   for (const Row& row : rows) {
     std::vector<std::string> words = {"vm", "list"};
@@ -110,7 +110,7 @@ TEST_F(OutputTest, FormatFromTheEnvironmentLosesToTheFlag) {
   env_["DROVER_OUTPUT"] = "name";
   EXPECT_EQ(Run({"vm", "list"}).out, "vms/web-01\nvms/db-01\n");
   EXPECT_EQ(Run({"vm", "list", "-o", "csv", "--columns", "name"}).out,
-            "name\r\nweb-01\r\ndb-01\r\n");
+            "name\nweb-01\ndb-01\n");
   env_["DROVER_OUTPUT"] = "xml";
   EXPECT_EQ(Run({"vm", "list"}).exit_code, 2);
 }
