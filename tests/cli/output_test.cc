@@ -109,8 +109,7 @@ TEST_F(OutputTest, FormatFromTheEnvironmentLosesToTheFlag) {
   controller_.Answer("InventoryService/ListVms", TwoVms());
   env_["DROVER_OUTPUT"] = "name";
   EXPECT_EQ(Run({"vm", "list"}).out, "vms/web-01\nvms/db-01\n");
-  EXPECT_EQ(Run({"vm", "list", "-o", "csv", "--columns", "name"}).out,
-            "name\nweb-01\ndb-01\n");
+  EXPECT_EQ(Run({"vm", "list", "-o", "csv", "--columns", "name"}).out, "name\nweb-01\ndb-01\n");
   env_["DROVER_OUTPUT"] = "xml";
   EXPECT_EQ(Run({"vm", "list"}).exit_code, 2);
 }
