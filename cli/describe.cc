@@ -29,14 +29,15 @@ using google::protobuf::Timestamp;
 
 // "dns1" -> "DNS1", "memory_mb" -> "Memory", "agent_last_seen" -> "Agent last seen".
 std::string Label(const FieldDescriptor& field) {
-  static const char* const kAcronyms[] = {"ip",  "dns1", "dns2", "cpu", "os",  "uid",
-                                          "url", "ssh",  "uuid", "vm",  "vms", "id"};
+  static const char* const kAcronyms[] = {"ip",  "dns1", "dns2", "cpu",  "cpus", "os",  "bios",
+                                          "uid", "url",  "ssh",  "uuid", "vm",   "vms", "id"};
   std::vector<std::string> words = absl::StrSplit(field.name(), '_');
   if (words.size() > 1 && (words.back() == "mb" || words.back() == "gb")) words.pop_back();
   for (size_t i = 0; i < words.size(); ++i) {
     const bool acronym =
         std::find(std::begin(kAcronyms), std::end(kAcronyms), words[i]) != std::end(kAcronyms);
     if (acronym) absl::AsciiStrToUpper(&words[i]);
+    if (words[i] == "CPUS" || words[i] == "VMS") words[i].back() = 's';
     if (i == 0 && !acronym) words[i][0] = absl::ascii_toupper(words[i][0]);
   }
   return absl::StrJoin(words, " ");

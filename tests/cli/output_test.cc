@@ -133,6 +133,14 @@ TEST_F(OutputTest, DetailsOfAResource) {
   EXPECT_THAT(ran.out, HasSubstr("  nginx  running  0 "));
 }
 
+TEST(Describe, NamesFieldsAsPeopleDo) {
+  v1::Vm vm;
+  vm.set_cpus(2);
+  vm.set_memory_mb(512);
+  vm.set_bios_uuid("u");
+  EXPECT_EQ(Describe(vm, false), "CPUs:       2\nMemory:     512 MB\nBIOS UUID:  u\n");
+}
+
 TEST_F(OutputTest, ASecretIsNeverShown) {
   v1::Hypervisor host;
   host.set_name("hypervisors/esxi1");
