@@ -18,51 +18,6 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::Property;
 
-#define ASSERT_OK(expression)                              \
-  do {                                                     \
-    absl::Status the_status = (expression);                \
-    ASSERT_TRUE(the_status.ok()) << the_status.ToString(); \
-  } while (false)
-
-class LabTest : public ::testing::TestWithParam<std::string> {
- protected:
-  void SetUp() override {
-    for (auto& host : LabHosts()) {
-      if (host.kind == GetParam()) host_ = std::make_unique<LabHost>(host);
-    }
-    if (host_ == nullptr) GTEST_SKIP() << "this lab has no " << GetParam();
-    Lab(absl::StrCat("faults ", host_->name, " clear"));
-    connector_ = std::make_unique<VsphereConnector>(&clock_, "lab-test");
-    handle_ = connector_->Open(host_->hypervisor, host_->secrets);
-  }
-  void TearDown() override {
-    if (host_ == nullptr) return;
-    handle_.reset();
-    int code = 0;
-    std::string left = Lab(absl::StrCat("leftovers ", host_->name), &code);
-    EXPECT_EQ(code, 0) << "left behind: " << left;
-  }
-
-  core::CopySpec Spec(const std::string& name) {
-    core::CopySpec spec;
-    spec.set_vm_name(name);
-    spec.set_uid(absl::StrCat("uid-", name));
-    spec.set_template_("tpl-web");
-    return spec;
-  }
-  core::GuestLogin Login() {
-    core::GuestLogin login;
-    login.set_user("root");
-    login.set_password("template");
-    return login;
-  }
-
-  MachineClock clock_;
-  std::unique_ptr<LabHost> host_;
-  std::unique_ptr<VsphereConnector> connector_;
-  std::shared_ptr<core::Hypervisor> handle_;
-};
-
 TEST_P(LabTest, DescribesTheHost) {
   auto facts = handle_->Describe();
   ASSERT_OK(facts.status());
