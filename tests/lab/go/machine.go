@@ -274,10 +274,8 @@ func (vm *machine) taskFor(method, user, description string, cancelable bool, wo
 	vm.busy = method
 	h.store.mu.Unlock()
 	return h.startTask(taskSpec{method: method, description: "VirtualMachine." + description, entity: vm.Self,
-		entityName: vm.Name, user: user, cancelable: cancelable}, func(t *task) (interface{}, *soapFault) {
-		defer h.store.update(vm.Self, func() { vm.busy = "" })
-		return work(t)
-	}), nil
+		entityName: vm.Name, user: user, cancelable: cancelable,
+		ended: func() { h.store.update(vm.Self, func() { vm.busy = "" }) }}, work), nil
 }
 
 // wrongState is InvalidPowerState with what was wanted and what is.

@@ -39,6 +39,7 @@ type taskSpec struct {
 	entityName  string
 	user        string
 	cancelable  bool
+	ended       func() // however it ended, before anybody can see that
 }
 
 type taskWork func(*task) (interface{}, *soapFault)
@@ -75,6 +76,9 @@ func (t *task) run(spec taskSpec, work taskWork) {
 	result, f := t.faultFirst(spec.method)
 	if f == nil {
 		result, f = t.guarded(work)
+	}
+	if spec.ended != nil {
+		spec.ended()
 	}
 	t.set(func() {
 		now := time.Now()

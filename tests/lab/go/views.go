@@ -169,6 +169,10 @@ func (h *host) sessionObject(s *session, ref moref) (reflect.Value, bool) {
 		sm := *simulator.Map.SessionManager()
 		h.sessions.mu.Lock()
 		info := s.info
+		sm.SessionList = nil
+		for _, one := range h.sessions.byCookie {
+			sm.SessionList = append(sm.SessionList, one.info)
+		}
 		h.sessions.mu.Unlock()
 		sm.CurrentSession = &info
 		return reflect.ValueOf(&sm.SessionManager).Elem(), true
