@@ -12,8 +12,8 @@
 namespace drover::mail {
 namespace {
 
-// An encoded word is framed by 12 characters, base64 makes 4 of 3, and the first one has the header's
-// name before it: so a line stays below 76.
+// An encoded word is framed by 12 characters, base64 makes 4 of 3, and the first one has the
+// header's name before it: so a line stays below 76.
 constexpr size_t kBytesPerWord = 39;
 constexpr size_t kBase64Line = 76;
 
