@@ -10,10 +10,10 @@ lab calls esxi1 --reset >/dev/null
 say "names and addresses"
 refused 5 'taken' create taken web 10.213.51.2 --hypervisor esxi1
 refused 5 '10\.213\.51\.1.*taken|taken.*10\.213\.51\.1' create other web 10.213.51.1 --hypervisor esxi1
-# 10.213.0.1 answers a ping and is no VM of ours.
-refused 5 '10\.213\.0\.1.*(answers|in use)' create stranger web 10.213.0.1 --hypervisor esxi1
+# The host itself answers a ping and is no VM of ours.
+refused 5 '10\.213\.0\.2.*(answers|in use)' create stranger web 10.213.0.2 --hypervisor esxi1
 refused 2 'ip' create odd web 10.213.51.999 --hypervisor esxi1
-refused 2 'vm_id|name' create 'Bad_Name' web 10.213.51.3 --hypervisor esxi1
+refused 2 'lower-case' create 'Bad_Name' web 10.213.51.3 --hypervisor esxi1
 refused 2 'netmask' drover vm create odd --env test --type web --ip 10.213.51.3 --netmask 255.0.255.0 --gateway 10.213.0.1
 
 say "things that are not there"

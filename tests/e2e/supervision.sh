@@ -5,11 +5,11 @@
 
 must "create" create watched web 10.213.54.1
 eventually "agent" is watched agent_state connected
-service=$(drover service list watched -o json | python3 -c 'import json,sys; print(json.load(sys.stdin)["vms"][0]["services"][0]["name"])')
 pid() { drover service list watched -o json | python3 -c 'import json,sys; print(json.load(sys.stdin)["vms"][0]["services"][0].get("pid", 0))'; }
 state() { drover service list watched -o json | python3 -c 'import json,sys; print(json.load(sys.stdin)["vms"][0]["services"][0]["state"])'; }
 state_is() { [ "$(state)" = "$1" ]; }
 eventually "running" state_is STATE_RUNNING
+service=$(drover service list watched -o json | python3 -c 'import json,sys; print(json.load(sys.stdin)["vms"][0]["services"][0]["name"])')
 
 say "kill -9"
 old=$(pid)
@@ -21,9 +21,9 @@ eventually "the recovery is told" sh -c "drover event list --vm watched -o json 
 say "a stop that was ordered is no outage"
 outages() { drover event list --vm watched -o json | grep -c service.died; }
 before=$(outages)
-must "stop" drover service stop watched "$service"
+must "stop" drover service stop watched --service "$service"
 eventually "stopped" state_is STATE_STOPPED
-must "start" drover service start watched "$service"
+must "start" drover service start watched --service "$service"
 eventually "running" state_is STATE_RUNNING
 [ "$(outages)" = "$before" ] || fail "an ordered stop was told as an outage"
 
