@@ -63,15 +63,23 @@ absl::Status CheckFields(const CreateVmRequest& request) {
   return violations.ToStatus();
 }
 
-PlacementHost HostFor(const VmWorld& world, const drover::v1::Hypervisor& hypervisor) {
+PlacementHost HostFor(const VmWorld& world, const drover::v1::Hypervisor& hypervisor, bool fresh) {
   PlacementHost host{hypervisor.name(), {}, ""};
-  absl::StatusOr<HostFacts> facts = world.estate->Facts(hypervisor.name(), /*fresh=*/false);
+  absl::StatusOr<HostFacts> facts = world.estate->Facts(hypervisor.name(), fresh);
   if (facts.ok()) {
     host.facts = *std::move(facts);
   } else {
     host.away = std::string(facts.status().message());
   }
   return host;
+}
+
+std::vector<PlacementHost> HostsOf(const VmWorld& world, bool fresh) {
+  std::vector<PlacementHost> hosts;
+  for (const drover::v1::Hypervisor& hypervisor : world.inventory->Hypervisors()) {
+    hosts.push_back(HostFor(world, hypervisor, fresh));
+  }
+  return hosts;
 }
 
 }  // namespace
@@ -100,13 +108,13 @@ absl::StatusOr<std::vector<CreateVmRequest>> VmCreate::Complete(
     wishing.push_back(&request);
   }
   if (wishes.empty()) return requests;
-  std::vector<PlacementHost> hosts;
-  for (const drover::v1::Hypervisor& hypervisor : world_->inventory->Hypervisors()) {
-    hosts.push_back(HostFor(*world_, hypervisor));
-  }
-  DROVER_ASSIGN_OR_RETURN(const std::vector<std::string> places, PlaceVms(hosts, wishes));
+  absl::StatusOr<std::vector<std::string>> places =
+      PlaceVms(HostsOf(*world_, /*fresh=*/false), wishes);
+  // A template that was made a moment ago is not in what was read before.
+  if (!places.ok()) places = PlaceVms(HostsOf(*world_, /*fresh=*/true), wishes);
+  if (!places.ok()) return places.status();
   for (size_t i = 0; i < wishing.size(); ++i) {
-    wishing[i]->mutable_vm()->set_hypervisor(places[i]);
+    wishing[i]->mutable_vm()->set_hypervisor((*places)[i]);
   }
   return requests;
 }

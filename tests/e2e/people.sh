@@ -6,7 +6,9 @@
 canary='Canary-7f3a9c51'
 say "an administrator may look and operate, not create"
 must "add user" sh -c "echo '$canary' | drover user add mei --role administrator --password-stdin"
-export DROVER_CONTEXT=mei
+# mei's own home; the lab's administrator stays signed in elsewhere.
+administrator=$XDG_CONFIG_HOME
+export XDG_CONFIG_HOME=$DROVER_LAB/mei
 must "sign in" sh -c "echo '$canary' | drover login $DROVER_SERVER --user mei --password-stdin --trust-new-certificate"
 refused 4 'password' drover vm list
 must "change the password" sh -c "printf '%s\n%s\n' '$canary' '$canary-2' | drover user passwd --password-stdin"
@@ -14,7 +16,7 @@ must "look" drover vm list
 refused 4 'system administrator' drover env add another
 refused 4 'system administrator' create nope web 10.213.57.1
 refused 4 'system administrator' drover user list
-unset DROVER_CONTEXT
+export XDG_CONFIG_HOME=$administrator
 drover log search --user mei -o json | grep -q PERMISSION_DENIED || fail "refused calls are not in the log"
 checks=$((checks + 1))
 
@@ -23,7 +25,7 @@ refused 5 'last' drover user delete admin --yes
 refused 5 'last' drover user set-role admin --role administrator
 
 say "wrong passwords are slowed down and logged"
-slowed() { echo nonsense-password | DROVER_CONTEXT=wrong drover login "$DROVER_SERVER" --user mei --password-stdin --trust-new-certificate 2>&1 | grep -qiE 'slow|later|wait'; }
+slowed() { echo nonsense-password | XDG_CONFIG_HOME=$DROVER_LAB/wrong drover login "$DROVER_SERVER" --user mei --password-stdin --trust-new-certificate 2>&1 | grep -qiE 'slow|later|wait'; }
 eventually "slowed down" slowed
 drover log search --kind login -o json | grep -q UNAUTHENTICATED || fail "failed sign-ins are not in the log"
 checks=$((checks + 1))

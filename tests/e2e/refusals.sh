@@ -25,7 +25,7 @@ must "a type without its template" add_type ghost tpl-nowhere <<<"x"
 refused 5 'tpl-nowhere' create other ghost 10.213.51.3 --hypervisor esxi1
 
 say "no write reached the host"
-lab calls esxi1 | grep -E 'CreateVM|Copy|Reconfig|PowerOn|Destroy|MakeDirectory|StartProgram' && fail "a refused request wrote to the host"
+lab calls esxi1 | grep -E 'CreateVM|Copy|Reconfig|PowerOn|Destroy_Task|MakeDirectory|StartProgram' && fail "a refused request wrote to the host"
 checks=$((checks + 1))
 
 say "a wrong host password is tried once"
