@@ -41,8 +41,29 @@ AgentFacts::AgentFacts(Store* store, Inventory* inventory, EventLog* events,
       mails_(mails),
       clock_(clock) {}
 
+absl::Status AgentFacts::DropLeftovers() {
+  std::vector<Document> alerts;
+  DROVER_RETURN_IF_ERROR(store_->Read([&](StoreReader& reader) -> absl::Status {
+    DROVER_ASSIGN_OR_RETURN(alerts, reader.List(Table::kAlerts, ListQuery()));
+    return absl::OkStatus();
+  }));
+  for (const Document& alert : alerts) {
+    const std::string uid = alert.key.substr(0, alert.key.find('/'));
+    if (inventory_->GetVmByUid(uid).ok()) continue;
+    DROVER_RETURN_IF_ERROR(store_->Write(
+        [&](StoreWriter& writer) { return writer.Delete(Table::kAlerts, alert.key); }));
+  }
+  for (const std::string& uid : commands_->Vms()) {
+    if (!inventory_->GetVmByUid(uid).ok()) DROVER_RETURN_IF_ERROR(commands_->ForgetVm(uid));
+  }
+  return absl::OkStatus();
+}
+
 void AgentFacts::SetGateway(AgentGateway* gateway) {
   gateway_ = gateway;
+  if (absl::Status dropped = DropLeftovers(); !dropped.ok()) {
+    LogWarning("what is left of VMs that are gone: ", dropped.message());
+  }
   for (const drover::v1::VmType& type : inventory_->Types()) {
     absl::MutexLock lock(&mutex_);
     generations_[type.name()] = type.generation();

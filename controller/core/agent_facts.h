@@ -49,6 +49,8 @@ class AgentFacts : public AgentListener {
   // False when the VM is not there.
   bool Change(absl::string_view vm_uid, absl::FunctionRef<void(drover::v1::Vm&)> change);
   void Record(drover::v1::Event event);
+  // Commands and alerts of VMs that are gone.
+  absl::Status DropLeftovers();
   void OnTypeChanged(absl::string_view type) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status StoreEvents(StoreWriter& writer, absl::string_view vm_uid, const drover::v1::Vm& vm,
                            const std::vector<drover::agent::v1::AgentEvent>& told,

@@ -295,6 +295,13 @@ absl::Status CommandTracker::Forget(absl::string_view command_id) {
       [&](StoreWriter& writer) { return writer.Delete(Table::kCommands, command_id); });
 }
 
+std::set<std::string> CommandTracker::Vms() const {
+  std::set<std::string> vms;
+  absl::MutexLock lock(&mutex_);
+  for (const auto& [id, tracked] : commands_) vms.insert(tracked.record.vm_uid());
+  return vms;
+}
+
 absl::Status CommandTracker::ForgetVm(absl::string_view vm_uid) {
   std::vector<std::string> ids;
   {

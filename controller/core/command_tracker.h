@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <stop_token>
 #include <string>
 
@@ -51,6 +52,8 @@ class CommandTracker {
   absl::Status Cancel(absl::string_view command_id) ABSL_LOCKS_EXCLUDED(mutex_);
   // Its result is not needed any more. OK when it is not there.
   absl::Status Forget(absl::string_view command_id) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Uids of the VMs that have commands.
+  std::set<std::string> Vms() const ABSL_LOCKS_EXCLUDED(mutex_);
   // All of a VM that is gone; who waits is told NOT_FOUND.
   absl::Status ForgetVm(absl::string_view vm_uid) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -79,7 +82,7 @@ class CommandTracker {
   Store* const store_;
   Vault* const vault_;
   Clock* const clock_;
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   AgentGateway* gateway_ ABSL_GUARDED_BY(mutex_) = nullptr;
   absl::flat_hash_map<std::string, Tracked> commands_ ABSL_GUARDED_BY(mutex_);
 };

@@ -291,6 +291,31 @@ TEST_F(AgentFactsTest, StateAndSamplesAreInTheModel) {
             drover::v1::Environment::HEALTH_DEGRADED);
 }
 
+TEST_F(AgentFactsTest, NothingIsLeftOfAVmThatIsGone) {
+  ASSERT_TRUE(facts_->OnEvents("uid-1", {GivenUp(1, Now())}).ok());
+  Command command;
+  command.set_id("c1");
+  *command.mutable_expire_time() = ToProto(Now() + absl::Minutes(1));
+  ASSERT_TRUE(commands_->Order("uid-1", command, "").ok());
+  auto count = [this](Table table) {
+    size_t found = 0;
+    EXPECT_TRUE(files_.store()
+                    .Read([&](StoreReader& reader) {
+                      found = reader.List(table, {})->size();
+                      return absl::OkStatus();
+                    })
+                    .ok());
+    return found;
+  };
+  Restart();
+  EXPECT_EQ(count(Table::kAlerts), 1);
+  EXPECT_EQ(count(Table::kCommands), 1);
+  ASSERT_TRUE(inventory_->RemoveVm("vms/web-1").ok());
+  Restart();
+  EXPECT_EQ(count(Table::kAlerts), 0);
+  EXPECT_EQ(count(Table::kCommands), 0);
+}
+
 // ---------------------------------------------------------------- commands
 
 class CommandTrackerTest : public AgentFactsTest {

@@ -1,0 +1,262 @@
+#include "controller/core/guest_operations.h"
+
+#include <functional>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "proto/support/status.h"
+#include "tests/testing/test_store.h"
+
+namespace drover::core {
+namespace {
+
+using drover::agent::v1::Command;
+using drover::agent::v1::CommandUpdate;
+using drover::v1::ControlServicesRequest;
+using drover::v1::Operation;
+using drover::v1::Vm;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using Target = drover::v1::Operation::Target;
+
+// Agents that answer each command at once, by script; VMs without an answer are away.
+class AnsweringAgents : public AgentGateway {
+ public:
+  struct Answer {
+    CommandUpdate::State state = CommandUpdate::STATE_SUCCEEDED;
+    std::string output;
+    absl::Status error;
+  };
+
+  void Answers(const std::string& uid, Answer answer) {
+    absl::MutexLock lock(&mutex_);
+    answers_[uid] = std::move(answer);
+  }
+  std::vector<std::string> orders() {
+    absl::MutexLock lock(&mutex_);
+    return orders_;
+  }
+  void SetTracker(CommandTracker* tracker) { tracker_ = tracker; }
+
+  bool IsConnected(absl::string_view uid) override {
+    absl::MutexLock lock(&mutex_);
+    return answers_.contains(std::string(uid));
+  }
+  absl::Status Send(absl::string_view uid, const Command& command) override {
+    CommandUpdate update;
+    {
+      absl::MutexLock lock(&mutex_);
+      const Answer& answer = answers_.at(std::string(uid));
+      orders_.push_back(absl::StrCat(uid, " ",
+                                     command.has_control_service()
+                                         ? absl::StrCat(command.control_service().action(), " ",
+                                                        command.control_service().services_size())
+                                         : command.get_service_output().service()));
+      update.set_command_id(command.id());
+      update.set_state(answer.state);
+      update.set_output(answer.output);
+      if (!answer.error.ok()) *update.mutable_error() = ToRpcStatus(answer.error);
+    }
+    return tracker_->OnUpdate(uid, update);
+  }
+  absl::Status CancelCommand(absl::string_view, absl::string_view) override {
+    return absl::OkStatus();
+  }
+  absl::StatusOr<EnrolmentKit> NewEnrolmentKit(absl::string_view, absl::string_view,
+                                               absl::Duration) override {
+    return absl::UnimplementedError("not in this test");
+  }
+  absl::Status Revoke(absl::string_view) override { return absl::OkStatus(); }
+  absl::Status LiftQuarantine(absl::string_view) override { return absl::OkStatus(); }
+  void DesiredStateChanged(absl::string_view) override {}
+
+ private:
+  CommandTracker* tracker_ = nullptr;
+  absl::Mutex mutex_;
+  std::map<std::string, Answer> answers_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> orders_ ABSL_GUARDED_BY(mutex_);
+};
+
+class GuestOperationsTest : public ::testing::Test {
+ protected:
+  GuestOperationsTest() {
+    tracker_.SetGateway(&agents_);
+    agents_.SetTracker(&tracker_);
+    guests_.Register();
+    runner_.OnChange([this](absl::string_view) {
+      absl::MutexLock lock(&mutex_);
+      ++changes_;
+    });
+  }
+  ~GuestOperationsTest() override { runner_.Stop(); }
+
+  void SetUp() override {
+    ASSERT_TRUE(inventory_.AddEnvironment("prod", {}).ok());
+    drover::v1::VmType type;
+    type.set_template_("tpl");
+    type.add_services()->set_name("nginx");
+    type.mutable_services(0)->set_systemd_unit("nginx");
+    ASSERT_TRUE(inventory_.AddType("web", type).ok());
+    for (int i = 1; i <= 3; ++i) {
+      Vm vm;
+      vm.set_name(absl::StrCat("vms/web-", i));
+      vm.set_uid(absl::StrCat("uid-", i));
+      vm.set_environment("environments/prod");
+      vm.set_type("types/web");
+      vm.set_state(Vm::STATE_READY);
+      vm.set_agent_state(drover::v1::AGENT_STATE_CONTACT_LOST);
+      ASSERT_TRUE(inventory_.AddVm(vm).ok());
+    }
+    ASSERT_TRUE(runner_.Start().ok());
+  }
+
+  static ControlServicesRequest Restart(std::initializer_list<int> vms) {
+    ControlServicesRequest request;
+    for (int i : vms) request.add_vms(absl::StrCat("vms/web-", i));
+    request.add_services("nginx");
+    request.set_action(drover::v1::SERVICE_ACTION_RESTART);
+    return request;
+  }
+  Operation Await(const std::string& name, const std::function<bool(const Operation&)>& enough) {
+    int64_t seen = -1;
+    for (;;) {
+      {
+        absl::MutexLock lock(&mutex_);
+        auto changed = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return changes_ != seen; };
+        mutex_.Await(absl::Condition(&changed));
+        seen = changes_;
+      }
+      auto operation = runner_.Get(name);
+      if (!operation.ok() || enough(*operation)) return operation.value_or(Operation());
+    }
+  }
+  Operation AwaitEnd(const std::string& name) {
+    return Await(name, [](const Operation& operation) { return operation.has_end_time(); });
+  }
+
+  testing::TestStore files_;
+  AnsweringAgents agents_;
+  Inventory inventory_{&files_.store(), &files_.vault(), &files_.clock()};
+  CommandTracker tracker_{&files_.store(), &files_.vault(), &files_.clock()};
+  absl::Mutex mutex_;
+  int64_t changes_ ABSL_GUARDED_BY(mutex_) = 0;
+  OperationRunner runner_{&files_.store(), &files_.vault(), &files_.clock()};
+  GuestOperations guests_{&inventory_, &tracker_, &agents_, &runner_, &files_.clock()};
+};
+
+TEST_F(GuestOperationsTest, EachVmOfABatchHasItsOwnOutcome) {
+  agents_.Answers("uid-1", {});
+  agents_.Answers("uid-2",
+                  {CommandUpdate::STATE_FAILED, "",
+                   MakeError(absl::StatusCode::kInternal, "START_FAILED", "no such file")});
+  auto submitted = guests_.Control(Restart({1, 2, 3}), {});
+  ASSERT_TRUE(submitted.ok()) << submitted.status();
+  // The third is away until its command expires.
+  Await(submitted->name(), [](const Operation& operation) {
+    // Queued is neither.
+    std::map<std::string, Target::State> states;
+    for (const Target& target : operation.targets()) states[target.vm()] = target.state();
+    return states["vms/web-1"] == Target::STATE_SUCCEEDED &&
+           states["vms/web-2"] == Target::STATE_FAILED &&
+           states["vms/web-3"] == Target::STATE_RUNNING;
+  });
+  files_.clock().Advance(absl::Minutes(11));
+  Operation ended = AwaitEnd(submitted->name());
+  EXPECT_EQ(ended.state(), Operation::STATE_PARTLY_FAILED);
+  std::map<std::string, Target> targets;
+  for (const Target& target : ended.targets()) targets[target.vm()] = target;
+  EXPECT_EQ(targets["vms/web-1"].state(), Target::STATE_SUCCEEDED);
+  EXPECT_EQ(targets["vms/web-2"].state(), Target::STATE_FAILED);
+  EXPECT_THAT(targets["vms/web-2"].error().message(), HasSubstr("no such file"));
+  EXPECT_EQ(targets["vms/web-3"].state(), Target::STATE_EXPIRED);
+  EXPECT_THAT(agents_.orders(), ::testing::UnorderedElementsAre("uid-1 3 1", "uid-2 3 1"));
+  // Nothing of it is left to be delivered.
+  ASSERT_TRUE(files_.store()
+                  .Read([](StoreReader& reader) {
+                    EXPECT_THAT(*reader.List(Table::kCommands, {}), ::testing::IsEmpty());
+                    return absl::OkStatus();
+                  })
+                  .ok());
+}
+
+TEST_F(GuestOperationsTest, RequestsThatCannotBeAreRefusedWhole) {
+  agents_.Answers("uid-1", {});
+  ControlServicesRequest request;
+  EXPECT_EQ(guests_.Control(request, {}).status().code(), absl::StatusCode::kInvalidArgument);
+  request = Restart({1});
+  request.clear_action();
+  EXPECT_EQ(guests_.Control(request, {}).status().code(), absl::StatusCode::kInvalidArgument);
+  request = Restart({1});
+  request.add_services("apache");
+  absl::Status refused = guests_.Control(request, {}).status();
+  EXPECT_EQ(ViolationsOf(refused).field_violations(0).field(), "services[1]");
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("it has nginx"));
+  request = Restart({1, 9});
+  EXPECT_EQ(ReasonOf(guests_.Control(request, {}).status()), "VM_NOT_FOUND");
+  ASSERT_TRUE(inventory_
+                  .ChangeVm("vms/web-2",
+                            [](Vm& vm) { vm.set_agent_state(drover::v1::AGENT_STATE_QUARANTINED); })
+                  .ok());
+  EXPECT_EQ(ReasonOf(guests_.Control(Restart({1, 2}), {}).status()), "AGENT_QUARANTINED");
+  ASSERT_TRUE(
+      inventory_
+          .ChangeVm("vms/web-2", [](Vm& vm) { vm.set_agent_state(drover::v1::AGENT_STATE_NONE); })
+          .ok());
+  EXPECT_EQ(ReasonOf(guests_.Control(Restart({1, 2}), {}).status()), "AGENT_MISSING");
+  EXPECT_THAT(agents_.orders(), ::testing::IsEmpty());
+  request = Restart({1, 3, 1});
+  request.set_validate_only(true);
+  auto preview = guests_.Control(request, {});
+  ASSERT_TRUE(preview.ok()) << preview.status();
+  EXPECT_EQ(preview->targets_size(), 2);
+  EXPECT_EQ(preview->name(), "");
+  EXPECT_THAT(agents_.orders(), ::testing::IsEmpty());
+}
+
+TEST_F(GuestOperationsTest, TheSameRequestIdIsTheSameOperation) {
+  agents_.Answers("uid-1", {});
+  ControlServicesRequest request = Restart({1});
+  request.set_request_id("7b0f4d0e-0000-4000-8000-000000000001");
+  Caller caller;
+  caller.user = "ann";
+  auto first = guests_.Control(request, caller);
+  ASSERT_TRUE(first.ok()) << first.status();
+  AwaitEnd(first->name());
+  auto again = guests_.Control(request, caller);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->name(), first->name());
+  EXPECT_THAT(agents_.orders(), ElementsAre("uid-1 3 1"));
+}
+
+TEST_F(GuestOperationsTest, CancelEndsWhatWaits) {
+  auto submitted = guests_.Control(Restart({3}), {});
+  ASSERT_TRUE(submitted.ok()) << submitted.status();
+  Await(submitted->name(), [](const Operation& operation) {
+    return operation.targets_size() == 1 && operation.targets(0).state() == Target::STATE_RUNNING;
+  });
+  ASSERT_TRUE(runner_.Cancel(submitted->name()).ok());
+  Operation ended = AwaitEnd(submitted->name());
+  EXPECT_EQ(ended.state(), Operation::STATE_CANCELLED);
+  // It comes back, and there is nothing for it.
+  agents_.Answers("uid-3", {});
+  tracker_.OnConnected("uid-3");
+  EXPECT_THAT(agents_.orders(), ::testing::IsEmpty());
+}
+
+TEST_F(GuestOperationsTest, OutputComesFromTheAgent) {
+  drover::v1::GetServiceOutputRequest request;
+  request.set_vm("vms/web-1");
+  request.set_service("nginx");
+  EXPECT_EQ(ReasonOf(guests_.Output(request).status()), "AGENT_NOT_CONNECTED");
+  agents_.Answers("uid-1", {CommandUpdate::STATE_SUCCEEDED, "started\n", absl::OkStatus()});
+  auto output = guests_.Output(request);
+  ASSERT_TRUE(output.ok()) << output.status();
+  EXPECT_EQ(output->text(), "started\n");
+  request.set_service("apache");
+  EXPECT_EQ(guests_.Output(request).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace drover::core
