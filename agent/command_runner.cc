@@ -103,7 +103,7 @@ void CommandRunner::Begin(const v1::Command& command) {
       return AnswerOutput(command);
     case v1::Command::kSetPassword:
       return BeginPassword(command);
-    case v1::Command::ORDER_NOT_SET:
+    default:
       break;
   }
   Finish(command.id(), MakeError(absl::StatusCode::kUnimplemented, "UNKNOWN_ORDER",
