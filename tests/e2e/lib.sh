@@ -19,13 +19,13 @@ must() {
   "$@" || fail "$what: \`$*\` ended with $?"
 }
 
-# refused CODE TEXT COMMAND...: it ends with this exit code and says this text (an extended regular expression).
+# refused CODE TEXT COMMAND...: it ends with this exit code (an extended regular expression) and says this text (an extended regular expression).
 refused() {
   local code=$1 text=$2 output status=0
   shift 2
   checks=$((checks + 1))
   output=$("$@" 2>&1 </dev/null) || status=$?
-  [ "$status" = "$code" ] || fail "\`$*\` ended with $status instead of $code: $output"
+  grep -qxE "$code" <<<"$status" || fail "\`$*\` ended with $status instead of $code: $output"
   grep -qE "$text" <<<"$output" || fail "\`$*\` does not say \"$text\" but: $output"
 }
 
@@ -49,6 +49,12 @@ create() {
   local vm=$1 type=$2 ip=$3
   shift 3
   drover vm create "$vm" --env test --type "$type" --ip "$ip" --netmask 255.255.0.0 --gateway 10.213.0.1 --dns1 10.213.0.1 "$@"
+}
+
+# settled: no operation is open.
+settled() {
+  local open
+  open=$(drover operation list -q --state queued --state running --state undoing) && [ -z "$open" ]
 }
 
 # Nothing of a failed or deleted VM is left anywhere: inventory, claims, hosts, guests.
