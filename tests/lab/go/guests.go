@@ -160,6 +160,10 @@ func (g *guests) spawn(made *guest, disk, root string, cards []*types.VirtualEth
 	}
 	defer console.Close()
 	command := exec.Command(h.config.Guest, "init", disk, h.config.Layers, root)
+	// Reports of programs that run under a sanitizer must outlive the guest.
+	if reports := os.Getenv("DROVER_SANITIZER_REPORTS"); reports != "" {
+		command.Args = append(command.Args, reports+":/var/log/drover-sanitizer")
+	}
 	command.Env = []string{}
 	command.Stdout, command.Stderr = console, console
 	command.ExtraFiles = []*os.File{plugRead, readyWrite}
