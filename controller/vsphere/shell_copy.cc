@@ -50,14 +50,16 @@ CopyState ReadCopyState(absl::string_view text) {
   return state;
 }
 
-std::string StateCommand(const std::string& state) {
-  return absl::StrCat("echo $(cat ", state, ".rc 2>/dev/null); if kill -0 $(cat ", state,
-                      ".pid 2>/dev/null) 2>/dev/null; then echo running; else echo ended; fi; "
-                      "tail -c 300 ",
-                      state, ".out 2>/dev/null; true");
-}
-
 }  // namespace
+
+std::string CopyStateCommand(absl::string_view state) {
+  // Whether it runs is asked first: once it has ended, its exit code is there to be read.
+  return absl::StrCat("if kill -0 $(cat ", state,
+                      ".pid 2>/dev/null) 2>/dev/null; then is=running; else is=ended; fi; "
+                      "echo $(cat ",
+                      state, ".rc 2>/dev/null); echo $is; tail -c 300 ", state,
+                      ".out 2>/dev/null; true");
+}
 
 int PercentOfClone(absl::string_view output) {
   size_t at = output.rfind("Clone: ");
@@ -192,7 +194,7 @@ absl::Status ShellCopy::CopyDisk(const std::string& source, const std::string& f
   Backoff pause;
   bool started = false;
   while (true) {
-    DROVER_ASSIGN_OR_RETURN(ShellOutput seen, shell_.Run(StateCommand(state), stop));
+    DROVER_ASSIGN_OR_RETURN(ShellOutput seen, shell_.Run(CopyStateCommand(state), stop));
     CopyState now = ReadCopyState(seen.out);
     if (now.exit_code == "0") return absl::OkStatus();
     if (!now.exit_code.empty() && started) {

@@ -43,6 +43,9 @@ class ShellCopy : public CopyRoute {
   ShellControl control_;
 };
 
+// Prints how the copy is whose files begin with `state` (a word of the shell): a line with its exit
+// code, empty while it has none; "running" or "ended"; the end of its output.
+std::string CopyStateCommand(absl::string_view state);
 // Percent of the last "Clone: N% done" in vmkfstools' output, 0 without one.
 int PercentOfClone(absl::string_view output);
 // The configuration of a copy, from the template's. `disks`: new file names in the order of

@@ -1,9 +1,19 @@
 #include "controller/vsphere/esxi_shell.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
 #include "controller/vsphere/shell_copy.h"
 #include "controller/vsphere/vmx_text.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/support/status.h"
+#include "tests/testing/temp_dir.h"
 
 namespace drover::vsphere {
 namespace {
@@ -114,6 +124,41 @@ TEST(Shell, ReadsTheProgressOfVmkfstools) {
       41);
   EXPECT_EQ(PercentOfClone("Clone: 100% done.\n"), 100);
   EXPECT_EQ(PercentOfClone("Failed to clone disk"), 0);
+}
+
+std::string OutputOf(const std::string& command) {
+  FILE* pipe = popen(command.c_str(), "r");
+  std::string text;
+  for (int c = fgetc(pipe); c != EOF; c = fgetc(pipe)) text.push_back(static_cast<char>(c));
+  pclose(pipe);
+  return text;
+}
+
+TEST(Shell, TellsHowACopyIs) {
+  testing::TempDir dir;
+  const std::string state = dir.File("copy");
+  EXPECT_EQ(OutputOf(CopyStateCommand(state)), "\nended\n") << "never begun";
+  testing::WriteFile(state + ".pid", absl::StrCat(getpid(), "\n"));
+  testing::WriteFile(state + ".out", "Clone: 7% done.");
+  EXPECT_EQ(OutputOf(CopyStateCommand(state)), "\nrunning\nClone: 7% done.");
+  testing::WriteFile(state + ".pid", "999999999\n");
+  testing::WriteFile(state + ".rc", "1\n");
+  EXPECT_EQ(OutputOf(CopyStateCommand(state)), "1\nended\nClone: 7% done.");
+}
+
+TEST(Shell, ACopyThatEndsWhileItIsLookedAtHasItsExitCode) {
+  testing::TempDir dir;
+  const std::string state = dir.File("copy");
+  // The process id is a pipe, so that the copy can end at the very moment it is asked for.
+  ASSERT_EQ(mkfifo((state + ".pid").c_str(), 0600), 0);
+  std::string output;
+  std::thread reader([&] { output = OutputOf(CopyStateCommand(state)); });
+  std::ofstream pid(state + ".pid");
+  testing::WriteFile(state + ".rc", "0\n");
+  pid << "999999999\n" << std::flush;
+  pid.close();
+  reader.join();
+  EXPECT_EQ(output, "0\nended\n");
 }
 
 TEST(Shell, ToldErrorsHaveReasons) {

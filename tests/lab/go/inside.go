@@ -148,7 +148,8 @@ func (l *lab) environment() []string {
 	env := []string{}
 	for _, variable := range os.Environ() {
 		name := variable[:strings.IndexByte(variable, '=')]
-		if name != "PATH" && name != "XDG_CONFIG_HOME" && !strings.HasPrefix(name, "DROVER_") {
+		ours := strings.HasPrefix(name, "DROVER_") && name != "DROVER_SANITIZER_REPORTS"
+		if name != "PATH" && name != "XDG_CONFIG_HOME" && !ours {
 			env = append(env, variable)
 		}
 	}
