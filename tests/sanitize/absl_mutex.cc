@@ -104,14 +104,6 @@ void OurLockWhen(void* mutex, const void* condition) {
   return RealLockWhen(mutex, condition);
 }
 
-STANDS_FOR(LockWhenTimeout,
-           "_ZN4absl7debian35Mutex19LockWhenWithTimeoutERKNS0_9ConditionENS0_8DurationE", bool,
-           (void* mutex, const void* condition, Duration timeout), (mutex, condition, timeout))
-bool OurLockWhenTimeout(void* mutex, const void* condition, Duration timeout) {
-  Takes takes(mutex);
-  return RealLockWhenTimeout(mutex, condition, timeout);
-}
-
 STANDS_FOR(LockWhenDeadline,
            "_ZN4absl7debian35Mutex20LockWhenWithDeadlineERKNS0_9ConditionENS0_4TimeE", bool,
            (void* mutex, const void* condition, Time deadline), (mutex, condition, deadline))
@@ -127,14 +119,6 @@ void OurAwait(void* mutex, const void* condition) {
   return RealAwait(mutex, condition);
 }
 
-STANDS_FOR(AwaitTimeout, "_ZN4absl7debian35Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE",
-           bool, (void* mutex, const void* condition, Duration timeout),
-           (mutex, condition, timeout))
-bool OurAwaitTimeout(void* mutex, const void* condition, Duration timeout) {
-  Lends lends(mutex);
-  return RealAwaitTimeout(mutex, condition, timeout);
-}
-
 STANDS_FOR(AwaitDeadline, "_ZN4absl7debian35Mutex17AwaitWithDeadlineERKNS0_9ConditionENS0_4TimeE",
            bool, (void* mutex, const void* condition, Time deadline), (mutex, condition, deadline))
 bool OurAwaitDeadline(void* mutex, const void* condition, Time deadline) {
@@ -142,24 +126,11 @@ bool OurAwaitDeadline(void* mutex, const void* condition, Time deadline) {
   return RealAwaitDeadline(mutex, condition, deadline);
 }
 
-STANDS_FOR(Destroy, "_ZN4absl7debian35MutexD1Ev", void, (void* mutex), (mutex))
-void OurDestroy(void* mutex) {
-  __tsan_mutex_destroy(mutex, 0);
-  return RealDestroy(mutex);
-}
-
 STANDS_FOR(Wait, "_ZN4absl7debian37CondVar4WaitEPNS0_5MutexE", void, (void* variable, void* mutex),
            (variable, mutex))
 void OurWait(void* variable, void* mutex) {
   Lends lends(mutex);
   return RealWait(variable, mutex);
-}
-
-STANDS_FOR(WaitTimeout, "_ZN4absl7debian37CondVar15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE",
-           bool, (void* variable, void* mutex, Duration timeout), (variable, mutex, timeout))
-bool OurWaitTimeout(void* variable, void* mutex, Duration timeout) {
-  Lends lends(mutex);
-  return RealWaitTimeout(variable, mutex, timeout);
 }
 
 STANDS_FOR(WaitDeadline, "_ZN4absl7debian37CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE", bool,
@@ -170,8 +141,31 @@ bool OurWaitDeadline(void* variable, void* mutex, Time deadline) {
 }
 
 #ifdef DROVER_WRAP
-// Unlocks inside Abseil, where the linker cannot step in between; elsewhere Unlock is called
-// through its symbol.
+// These call others of these inside Abseil: by their symbols, where Abseil is a library, and
+// directly, where the linker cannot step in.
+STANDS_FOR(LockWhenTimeout,
+           "_ZN4absl7debian35Mutex19LockWhenWithTimeoutERKNS0_9ConditionENS0_8DurationE", bool,
+           (void* mutex, const void* condition, Duration timeout), (mutex, condition, timeout))
+bool OurLockWhenTimeout(void* mutex, const void* condition, Duration timeout) {
+  Takes takes(mutex);
+  return RealLockWhenTimeout(mutex, condition, timeout);
+}
+
+STANDS_FOR(AwaitTimeout, "_ZN4absl7debian35Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE",
+           bool, (void* mutex, const void* condition, Duration timeout),
+           (mutex, condition, timeout))
+bool OurAwaitTimeout(void* mutex, const void* condition, Duration timeout) {
+  Lends lends(mutex);
+  return RealAwaitTimeout(mutex, condition, timeout);
+}
+
+STANDS_FOR(WaitTimeout, "_ZN4absl7debian37CondVar15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE",
+           bool, (void* variable, void* mutex, Duration timeout), (variable, mutex, timeout))
+bool OurWaitTimeout(void* variable, void* mutex, Duration timeout) {
+  Lends lends(mutex);
+  return RealWaitTimeout(variable, mutex, timeout);
+}
+
 STANDS_FOR(Release, "_ZN4absl7debian319ReleasableMutexLock7ReleaseEv", void, (void** lock), (lock))
 void OurRelease(void** lock) {
   Gives gives(*lock);
