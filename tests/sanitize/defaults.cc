@@ -25,7 +25,8 @@ const char* __tsan_default_suppressions() {
          "race:^grpc_core::\n"
          "race:^grpc_event_engine::\n"
          "race:^grpc_\n"
-         "race:^gpr_\n";
+         "race:^gpr_\n"
+         "race:^absl::debian3::inlined_vector_internal::Storage<absl::debian3::status_internal::\n";
 #else
   return "race:libgpr.so\n"
          "race:libgrpc.so\n"
