@@ -238,6 +238,19 @@ TEST(ProtoStyle, BodiesAndPathVariablesAreFields) {
   }
 }
 
+// Addresses are logged by everything they pass.
+TEST(ProtoStyle, SecretsGoIntoTheBody) {
+  for (const MethodDescriptor* method : Methods()) {
+    const Route route = RouteOf(*method);
+    for (int i = 0; i < method->input_type()->field_count(); ++i) {
+      const FieldDescriptor* field = method->input_type()->field(i);
+      if (!field->options().GetExtension(v1::secret)) continue;
+      EXPECT_EQ(route.body, "*") << method->full_name() << ": " << field->name()
+                                 << " would stand in the address";
+    }
+  }
+}
+
 // The segments a route matches: variables are replaced by what they match, the verb is a segment of
 // its own.
 std::vector<std::string> Segments(const std::string& path) {
