@@ -109,17 +109,14 @@ class Reader {
       *value = *flag;
     });
   }
-  void Names(absl::string_view key, std::vector<std::string>* values, bool addresses_only) {
-    Add(key, [this, values, addresses_only](const std::string& name, const toml::node& node) {
-      const std::string wanted = addresses_only ? "must be a list of addresses, e.g. [\"10.0.0.2\"]"
-                                                : "must be a list of host names and addresses";
+  void Names(absl::string_view key, std::vector<std::string>* values) {
+    Add(key, [this, values](const std::string& name, const toml::node& node) {
+      constexpr char wanted[] = "must be a list of host names and addresses";
       const toml::array* array = node.as_array();
       if (array == nullptr) return Problem(node, name, wanted);
       for (const toml::node& entry : *array) {
         const auto text = entry.value_exact<std::string>();
-        if (!text || !(addresses_only ? IsAddress(*text) : IsHostNameOrAddress(*text))) {
-          return Problem(entry, name, wanted);
-        }
+        if (!text || !IsHostNameOrAddress(*text)) return Problem(entry, name, wanted);
         values->push_back(*text);
       }
     });
@@ -215,8 +212,7 @@ class Reader {
 
 void Describe(Reader& reader, Config& config) {
   reader.HostPort("server.listen", &config.listen);
-  reader.Names("server.names", &config.names, false);
-  reader.Names("server.trusted_proxies", &config.trusted_proxies, true);
+  reader.Names("server.names", &config.names);
   reader.Number("server.workers", &config.server_workers, 1, 256);
   reader.HostPort("agents.listen", &config.agents_listen);
   reader.HostPort("agents.address", &config.agents_address);

@@ -22,8 +22,6 @@ struct Config {
   // Host names and addresses under which the controller is reached, for its certificate; those of
   // the listen addresses, "localhost" and 127.0.0.1 are added.
   std::vector<std::string> names;
-  // Addresses of gateways whose word about a client's address is believed.
-  std::vector<std::string> trusted_proxies;
   int server_workers = 16;
 
   // ---- [agents]

@@ -19,6 +19,7 @@
 #include "controller/api/activity_service.h"
 #include "controller/api/call_log.h"
 #include "controller/api/dispatcher.h"
+#include "controller/api/gateway_key.h"
 #include "controller/api/guest_service.h"
 #include "controller/api/inventory_service.h"
 #include "controller/api/log_service.h"
@@ -143,6 +144,7 @@ class Daemon::Parts {
   std::unique_ptr<core::EventLog> events_;
   std::unique_ptr<core::People> people_;
   std::unique_ptr<core::RequestLedger> ledger_;
+  std::string gateway_key_;
   std::optional<std::string> first_password_;
 
   std::unique_ptr<core::Prober> prober_;
@@ -187,6 +189,10 @@ absl::Status Daemon::Parts::OpenStore() {
                                              config_.directory + "/log-backups");
   people_ = std::make_unique<core::People>(store_.get(), vault_.get(), &clock_);
   DROVER_ASSIGN_OR_RETURN(first_password_, people_->Start());
+  DROVER_ASSIGN_OR_RETURN(gateway_key_,
+                          api::OpenGatewayKey(config_.directory + "/gateway.key", [this] {
+                            return absl::BytesToHexString(vault_->RandomBytes(32));
+                          }));
   ledger_ = std::make_unique<core::RequestLedger>(store_.get(), vault_.get(), &clock_);
   inventory_ = std::make_unique<core::Inventory>(store_.get(), vault_.get(), &clock_);
   return inventory_->Load();
@@ -346,7 +352,7 @@ void Daemon::Parts::OpenApi() {
   server.listen = config_.listen;
   server.certificate_file = certificate_->certificate_file();
   server.key_file = certificate_->key_file();
-  server.trusted_proxies = config_.trusted_proxies;
+  server.gateway_key = gateway_key_;
   server.workers = config_.server_workers;
   server_ = std::make_unique<api::Server>(server, dispatcher_.get(), &clock_);
 }

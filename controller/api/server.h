@@ -7,7 +7,6 @@
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -22,8 +21,9 @@ struct ServerOptions {
   // PEM files, read again when they change.
   std::string certificate_file;
   std::string key_file;
-  // Addresses of gateways whose word about a client's address is believed.
-  std::vector<std::string> trusted_proxies;
+  // Who sends this as x-drover-gateway-key is the gateway, whose word about a client's address
+  // (x-drover-client) is believed; empty: nobody's is.
+  std::string gateway_key;
   int workers = 16;
   // Calls that wait for a worker; more are RESOURCE_EXHAUSTED, reason SERVER_BUSY.
   int queue = 512;

@@ -2,12 +2,9 @@
 
 #include <arpa/inet.h>
 
-#include <algorithm>
-
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_replace.h"
-#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 
 namespace drover::core {
@@ -37,23 +34,9 @@ std::string AddressOfPeer(absl::string_view peer) {
 }
 
 std::string ClientAddress(absl::string_view peer_address, absl::string_view told,
-                          absl::string_view forwarded,
-                          const std::vector<std::string>& trusted_proxies) {
-  const auto trusted = [&trusted_proxies](absl::string_view address) {
-    return std::find(trusted_proxies.begin(), trusted_proxies.end(), address) !=
-           trusted_proxies.end();
-  };
-  if (!trusted(peer_address)) return std::string(peer_address);
+                          bool from_gateway) {
   told = absl::StripAsciiWhitespace(told);
-  if (IsAddress(told)) return std::string(told);
-  std::vector<absl::string_view> hops = absl::StrSplit(forwarded, ',');
-  std::reverse(hops.begin(), hops.end());
-  for (absl::string_view hop : hops) {
-    hop = absl::StripAsciiWhitespace(hop);
-    if (!IsAddress(hop)) break;
-    if (!trusted(hop)) return std::string(hop);
-  }
-  return std::string(peer_address);
+  return std::string(from_gateway && IsAddress(told) ? told : peer_address);
 }
 
 }  // namespace drover::core

@@ -1,9 +1,8 @@
-// Whose address a call came from: the peer's, or, when the peer is a trusted gateway, the one it
-// tells. Thread promise: pure functions.
+// Whose address a call came from: the peer's, or, when the peer is the gateway, the one it tells.
+// Thread promise: pure functions.
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "absl/strings/string_view.h"
 
@@ -13,11 +12,9 @@ namespace drover::core {
 // IPv4 address within IPv6 as IPv4.
 std::string AddressOfPeer(absl::string_view peer);
 
-// `told` is what the gateway says itself (x-drover-client), `forwarded` the hops of
-// X-Forwarded-For, oldest first. Both count only when `peer_address` is in `trusted_proxies`; then
-// `told`, else the last hop that is no trusted proxy itself. What is no address does not count.
+// `told` is what a gateway says (x-drover-client); it counts only when the gateway has proved
+// itself by its key, and when it is an address.
 std::string ClientAddress(absl::string_view peer_address, absl::string_view told,
-                          absl::string_view forwarded,
-                          const std::vector<std::string>& trusted_proxies);
+                          bool from_gateway);
 
 }  // namespace drover::core

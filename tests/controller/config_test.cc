@@ -19,7 +19,6 @@ TEST(Config, ReadsEverything) {
 [server]
 listen = "10.0.0.1:443"
 names = ["drover.example", "10.0.0.1"]
-trusted_proxies = ["10.0.0.2", "::1"]
 workers = 4
 [agents]
 listen = "0.0.0.0:9444"
@@ -45,7 +44,6 @@ level = "debug"
                                   "c.toml");
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->listen, "10.0.0.1:443");
-  EXPECT_EQ(config->trusted_proxies.size(), 2u);
   EXPECT_EQ(config->server_workers, 4);
   EXPECT_EQ(config->agents_address, "drover.example:9444");
   EXPECT_EQ(config->agent_binary, "/opt/drover-agent");
@@ -112,7 +110,6 @@ const BadCase kBad[] = {
     {"level", With("[log]\nlevel = \"loud\"\n"), "must be \"error\""},
     {"names_not_a_list", With("[server]\nnames = \"a\"\n"), "must be a list"},
     {"name_with_more_in_it", With("[server]\nnames = [\"a,DNS:evil\"]\n"), "must be a list"},
-    {"proxy_by_name", With("[server]\ntrusted_proxies = [\"gateway\"]\n"), "list of addresses"},
     {"smtp_scheme", With("[mail]\nsmtp = \"mail:25\"\nfrom = \"a@b.c\"\n"), "smtp://"},
     {"smtp_without_from", With("[mail]\nsmtp = \"smtp://m:25\"\n"), "from must be a mail address"},
     {"user_without_password", With("[mail]\nuser = \"x\"\n"), "go together"},

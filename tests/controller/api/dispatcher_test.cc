@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <memory>
 #include <string>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "absl/synchronization/notification.h"
+#include "controller/api/gateway_key.h"
 #include "controller/core/client_address.h"
 #include "drover/v1/activity.pb.h"
 #include "drover/v1/inventory.pb.h"
@@ -17,6 +19,7 @@
 #include "proto/support/status.h"
 #include "tests/controller/api/fake_gate.h"
 #include "tests/testing/fake_clock.h"
+#include "tests/testing/temp_dir.h"
 
 namespace drover::api {
 namespace {
@@ -399,30 +402,41 @@ TEST(DispatcherDeathTest, WrongRegistrationEndsTheProgram) {
 struct AddressCase {
   const char* peer;
   const char* told;
-  const char* forwarded;
+  bool from_gateway;
   const char* want;
 };
 
-TEST(ClientAddress, IsBelievedFromTrustedGatewaysOnly) {
-  const std::vector<std::string> trusted = {"10.0.0.1", "::1"};
+TEST(ClientAddress, IsBelievedFromTheGatewayOnly) {
   const AddressCase rows[] = {
-      {"ipv4:10.0.0.9:1234", "", "", "10.0.0.9"},
-      {"ipv4:10.0.0.9:1234", "1.2.3.4", "1.2.3.4", "10.0.0.9"},
-      {"ipv4:10.0.0.1:1234", "1.2.3.4", "9.9.9.9", "1.2.3.4"},
-      {"ipv4:10.0.0.1:1234", "", "6.6.6.6, 1.2.3.4", "1.2.3.4"},
-      {"ipv4:10.0.0.1:1234", "", "1.2.3.4, 10.0.0.1", "1.2.3.4"},
-      {"ipv4:10.0.0.1:1234", "<script>", "", "10.0.0.1"},
-      {"ipv4:10.0.0.1:1234", "", "1.2.3.4, junk", "10.0.0.1"},
-      {"ipv6:%5B::1%5D:77", "2001:db8::5", "", "2001:db8::5"},
-      {"ipv6:[2001:db8::9]:77", "1.1.1.1", "", "2001:db8::9"},
-      {"ipv6:%5B::ffff:10.0.0.9%5D:77", "", "", "10.0.0.9"},
-      {"unix:/tmp/x", "", "", "local"},
+      {"ipv4:10.0.0.9:1234", "", false, "10.0.0.9"},
+      {"ipv4:10.0.0.9:1234", "1.2.3.4", false, "10.0.0.9"},
+      {"ipv4:10.0.0.1:1234", "1.2.3.4", true, "1.2.3.4"},
+      {"ipv4:10.0.0.1:1234", "", true, "10.0.0.1"},
+      {"ipv4:10.0.0.1:1234", "<script>", true, "10.0.0.1"},
+      {"ipv6:%5B::1%5D:77", "2001:db8::5", true, "2001:db8::5"},
+      {"ipv6:[2001:db8::9]:77", "1.1.1.1", false, "2001:db8::9"},
+      {"ipv6:%5B::ffff:10.0.0.9%5D:77", "", true, "10.0.0.9"},
+      {"unix:/tmp/x", "", false, "local"},
   };
   for (const AddressCase& row : rows) {
-    EXPECT_EQ(core::ClientAddress(core::AddressOfPeer(row.peer), row.told, row.forwarded, trusted),
+    EXPECT_EQ(core::ClientAddress(core::AddressOfPeer(row.peer), row.told, row.from_gateway),
               row.want)
         << row.peer;
   }
+}
+
+TEST(GatewayKey, IsMadeOnceAndKeptPrivate) {
+  const drover::testing::TempDir dir;
+  const std::string path = dir.File("gateway.key");
+  const std::string first(64, 'a');
+  EXPECT_EQ(OpenGatewayKey(path, [&first] { return first; }).value(), first);
+  EXPECT_EQ(OpenGatewayKey(path, [] { return std::string(64, 'b'); }).value(), first);
+  EXPECT_EQ(drover::testing::ModeOf(path), 0600);
+  chmod(path.c_str(), 0644);
+  EXPECT_TRUE(absl::IsFailedPrecondition(OpenGatewayKey(path, [] { return ""; }).status()));
+  chmod(path.c_str(), 0600);
+  drover::testing::WriteFile(path, "short\n");
+  EXPECT_TRUE(absl::IsFailedPrecondition(OpenGatewayKey(path, [] { return ""; }).status()));
 }
 
 }  // namespace
