@@ -164,6 +164,13 @@ func controllerMain(args []string) error {
 	return labCall("/controller", query("action", args[0]))
 }
 
+func gatewayMain(args []string) error {
+	if len(args) != 1 {
+		return errors.New("usage: lab gateway kill|stop|start|restart")
+	}
+	return labCall("/gateway", query("action", args[0]))
+}
+
 func faultMain(args []string) error {
 	flags := flag.NewFlagSet("lab fault", flag.ContinueOnError)
 	times := flags.Int("times", 1, "how often; 0 = always")

@@ -24,6 +24,7 @@ type lab struct {
 	mu         sync.Mutex
 	hosts      []*labHost
 	controller *exec.Cmd
+	gateway    *exec.Cmd
 	password   string
 }
 
@@ -56,6 +57,11 @@ func insideMain(args []string) error {
 	if !l.plan.NoController {
 		if err := l.startController(); err != nil {
 			return fmt.Errorf("controller: %w", err)
+		}
+	}
+	if l.hasGateway() {
+		if err := l.runGateway(); err != nil {
+			return fmt.Errorf("gateway: %w", err)
 		}
 	}
 	code := l.runCommand()
@@ -153,6 +159,9 @@ func (l *lab) environment() []string {
 			env = append(env, variable)
 		}
 	}
+	if l.hasGateway() {
+		env = append(env, "DROVER_WEB="+webURL)
+	}
 	return append(env, "PATH="+bin+":"+os.Getenv("PATH"), "DROVER_LAB="+l.plan.State, "DROVER_LAB_SOURCE="+l.plan.Source,
 		"DROVER_BUILD="+l.plan.Build, "DROVER_SERVER=10.213.0.1:8443", "XDG_CONFIG_HOME="+filepath.Join(l.plan.State, "config"))
 }
@@ -221,6 +230,7 @@ func (l *lab) serve() error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/host", l.hostAction)
 	mux.HandleFunc("/controller", l.controllerAction)
+	mux.HandleFunc("/gateway", l.gatewayAction)
 	go http.Serve(listener, mux)
 	return nil
 }

@@ -17,7 +17,7 @@ func init() {
 		"guest": guestMain, "esxi": esxiMain, "controller": controllerMain, "fault": faultMain, "faults": faultsMain,
 		"set": setMain, "calls": counted("/calls"), "bytes": counted("/bytes"), "sessions": plainMain("/sessions"),
 		"expire": plainMain("/expire"), "leftovers": leftoversMain, "hosts": hostsMain, "mail": mailMain,
-		"populate": populateMain, "templates": templatesMain, "types": typesMain,
+		"populate": populateMain, "templates": templatesMain, "types": typesMain, "gateway": gatewayMain,
 	}
 }
 
@@ -28,6 +28,7 @@ inside the lab:
   lab guest VM -- COMMAND...               run something inside a guest
   lab esxi NAME kill|start|cut|heal        host crash, network loss
   lab controller kill|start|restart        the controller likewise, on the same state
+  lab gateway kill|stop|start|restart      the gateway; stop is the orderly end
   lab fault NAME METHOD FAULT [--times N] [--skip N] [--delay S] [--task]
                                            FAULT: a class, drop, drop-after, delay, http-503
   lab faults NAME clear
