@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "drover/v1/activity.pb.h"
 #include "drover/v1/options.pb.h"
 #include "drover/v1/people.pb.h"
 #include "proto/support/contract.h"
@@ -83,6 +84,7 @@ struct Gateway::Exchange {
   Credentials credentials;
   RouteTable::Match match;
 
+  CallerFacts facts() const { return {credentials.token, client_address, request_id}; }
   void Answer(HttpResponse response) {
     AddCommonHeaders(request, response);
     response.headers.Add("X-Request-Id", request_id);
@@ -92,10 +94,11 @@ struct Gateway::Exchange {
   }
 };
 
-Gateway::Gateway(const Config& config, RouteTable routes, Upstream* upstream)
+Gateway::Gateway(const Config& config, RouteTable routes, Upstream* upstream, WatchHub* hub)
     : config_(config),
       routes_(std::move(routes)),
       upstream_(upstream),
+      hub_(hub),
       openapi_(std::make_shared<const std::string>(OpenApiDocument(routes_, kVersion))),
       logins_(config.logins_per_minute) {}
 
@@ -193,23 +196,37 @@ absl::Status Gateway::AdmitLogin(const Exchange& exchange) {
 
 void Gateway::Call(const ExchangePtr& exchange, const Message& request) {
   const MethodDescriptor& method = *exchange->match.route->rule.method;
-  const CallerFacts facts{exchange->credentials.token, exchange->client_address,
-                          exchange->request_id};
-  if (!method.server_streaming()) {
-    return upstream_->Unary(method, request, facts, TimeoutOf(exchange->request),
-                            [this, exchange](absl::StatusOr<std::unique_ptr<Message>> answer) {
-                              exchange->Answer(answer.ok() ? Answered(exchange, **answer)
-                                                           : Failed(*exchange, answer.status()));
-                            });
-  }
-  if (exchange->request.headers.Get("last-event-id") == "end") {
+  if (method.server_streaming()) return Stream(exchange, request);
+  upstream_->Unary(method, request, exchange->facts(), TimeoutOf(exchange->request),
+                   [this, exchange](absl::StatusOr<std::unique_ptr<Message>> answer) {
+                     exchange->Answer(answer.ok() ? Answered(exchange, **answer)
+                                                  : Failed(*exchange, answer.status()));
+                   });
+}
+
+void Gateway::Stream(const ExchangePtr& exchange, const Message& request) {
+  const MethodDescriptor& method = *exchange->match.route->rule.method;
+  const StreamForm form = FormOf(method, exchange->request);
+  const absl::string_view last_event_id = exchange->request.headers.Get("last-event-id");
+  if (last_event_id == "end") {
     // Told before that there is no more; EventSource stops at this.
     HttpResponse response;
     response.status = 204;
     return exchange->Answer(std::move(response));
   }
+  if (form == StreamForm::kEvents && WatchHub::MayShare(method, request)) {
+    const auto answer = [this, exchange](absl::StatusOr<std::unique_ptr<BodyStream>> body) {
+      if (!body.ok()) return exchange->Answer(Failed(*exchange, body.status()));
+      HttpResponse response;
+      PrepareStream(StreamForm::kEvents, &response);
+      response.stream = *std::move(body);
+      exchange->Answer(std::move(response));
+    };
+    return hub_->Subscribe(method, static_cast<const drover::v1::WatchRequest&>(request),
+                           exchange->facts(), last_event_id, answer);
+  }
   OpenStream(
-      *upstream_, method, request, facts, FormOf(method, exchange->request),
+      *upstream_, method, request, exchange->facts(), form,
       [exchange](HttpResponse response) { exchange->Answer(std::move(response)); },
       [this, exchange](const absl::Status& status) { return Failed(*exchange, status); });
 }

@@ -18,12 +18,13 @@
 #include "web-gateway/route_table.h"
 #include "web-gateway/static_files.h"
 #include "web-gateway/upstream.h"
+#include "web-gateway/watch_hub.h"
 
 namespace drover::gateway {
 
 class Gateway final : public HttpHandler {
  public:
-  Gateway(const Config& config, RouteTable routes, Upstream* upstream);
+  Gateway(const Config& config, RouteTable routes, Upstream* upstream, WatchHub* hub);
 
   // Reads the page's files again.
   absl::Status Reload();
@@ -39,6 +40,7 @@ class Gateway final : public HttpHandler {
   absl::Status Admit(const Exchange& exchange) const;
   absl::Status AdmitLogin(const Exchange& exchange);
   void Call(const ExchangePtr& exchange, const google::protobuf::Message& request);
+  void Stream(const ExchangePtr& exchange, const google::protobuf::Message& request);
   HttpResponse Answered(const ExchangePtr& exchange, google::protobuf::Message& answer) const;
   HttpResponse Failed(const Exchange& exchange, const absl::Status& status) const;
   absl::Duration TimeoutOf(const HttpRequest& request) const;
@@ -46,6 +48,7 @@ class Gateway final : public HttpHandler {
   const Config config_;
   const RouteTable routes_;
   Upstream* const upstream_;
+  WatchHub* const hub_;
   const std::shared_ptr<const std::string> openapi_;
   LoginLimiter logins_;
   StaticFiles files_;

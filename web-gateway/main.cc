@@ -28,6 +28,7 @@
 #include "web-gateway/route_table.h"
 #include "web-gateway/upstream.h"
 #include "web-gateway/version.h"
+#include "web-gateway/watch_hub.h"
 
 namespace drover::gateway {
 namespace {
@@ -104,7 +105,9 @@ absl::Status Serve(const Config& config, const sigset_t& signals) {
   DROVER_ASSIGN_OR_RETURN(const std::string authority, ReadSmallFile(config.authority_file, false));
   DROVER_ASSIGN_OR_RETURN(const std::string key, ReadSmallFile(config.gateway_key_file, true));
   Upstream upstream(OpenChannel(config.controller, authority + "\n"), key);
-  Gateway gateway(config, std::move(routes), &upstream);
+  WatchHub hub(&upstream);
+  hub.Start();
+  Gateway gateway(config, std::move(routes), &upstream, &hub);
   DROVER_RETURN_IF_ERROR(gateway.Reload());
   HttpServer server(ServerOptionsOf(config), &gateway);
   DROVER_RETURN_IF_ERROR(server.Start());
@@ -121,6 +124,7 @@ absl::Status Serve(const Config& config, const sigset_t& signals) {
   Notify("STOPPING=1");
   LogInfo("stopping: ", strsignal(signal_number));
   server.Stop(kGrace);
+  hub.Stop();
   // Before the server goes: answers still come in until here.
   upstream.Shutdown();
   return absl::OkStatus();

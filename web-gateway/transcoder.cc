@@ -262,8 +262,8 @@ class RequestMaker {
     Violations violations;
     std::set<std::string> seen;
     for (const auto& [name, text] : parameters) {
-      const absl::Status status = TakeParameter(name, text, seen);
-      for (const auto& violation : ViolationsOf(status).field_violations()) {
+      const auto found = ViolationsOf(TakeParameter(name, text, seen));
+      for (const auto& violation : found.field_violations()) {
         violations.Add(violation.field(), violation.description());
       }
     }

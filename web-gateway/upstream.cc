@@ -105,13 +105,13 @@ class Upstream::State {
   absl::flat_hash_set<grpc::ClientContext*> contexts_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Lives until its callback.
+// Lives until its callback. A context keeps the channel alive, and a channel must not end on one of
+// its own threads: what a call holds is gone before Shutdown hears of its end.
 class Upstream::State::UnaryCall {
  public:
   using Done = std::function<void(const grpc::Status&, const grpc::ByteBuffer& answer)>;
 
-  UnaryCall(std::shared_ptr<State> state, Done done)
-      : state_(std::move(state)), done_(std::move(done)) {}
+  UnaryCall(State* state, Done done) : state_(state), done_(std::move(done)) {}
 
   grpc::ClientContext& context() { return context_; }
 
@@ -126,14 +126,16 @@ class Upstream::State::UnaryCall {
     self->out_ = ToBuffer(request);
     self->state_->stub().UnaryCall(&self->context_, method, {}, &self->out_, &self->in_,
                                    [self](const grpc::Status& status) {
-                                     const std::unique_ptr<UnaryCall> owner(self);
                                      self->done_(status, self->in_);
-                                     self->state_->Leave(&self->context_);
+                                     State* const state = self->state_;
+                                     grpc::ClientContext* const context = &self->context_;
+                                     delete self;
+                                     state->Leave(context);
                                    });
   }
 
  private:
-  const std::shared_ptr<State> state_;
+  State* const state_;
   const Done done_;
   grpc::ClientContext context_;
   grpc::ByteBuffer out_;
@@ -146,8 +148,8 @@ class Upstream::State::StreamCall final
     : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
       public std::enable_shared_from_this<StreamCall> {
  public:
-  StreamCall(std::shared_ptr<State> state, const MethodDescriptor& method, Got got)
-      : state_(std::move(state)), method_(method), got_(std::move(got)) {}
+  StreamCall(State* state, const MethodDescriptor& method, Got got)
+      : state_(state), method_(method), got_(std::move(got)) {}
 
   grpc::ClientContext& context() { return context_; }
 
@@ -199,13 +201,16 @@ class Upstream::State::StreamCall final
     Cancel();
   }
   void OnDone(const grpc::Status& status) override {
-    const std::shared_ptr<StreamCall> last = std::move(self_);
     got_(nullptr, broken_.ok() ? Explain(status) : broken_);
-    state_->Leave(&context_);
+    State* const state = state_;
+    grpc::ClientContext* const context = &context_;
+    // Most likely the end of this object.
+    std::exchange(self_, nullptr).reset();
+    state->Leave(context);
   }
 
  private:
-  const std::shared_ptr<State> state_;
+  State* const state_;
   const MethodDescriptor& method_;
   const Got got_;
   grpc::ClientContext context_;
@@ -236,7 +241,7 @@ class Handle final : public Upstream::Stream {
 }  // namespace
 
 Upstream::Upstream(std::shared_ptr<grpc::Channel> channel, std::string gateway_key)
-    : state_(std::make_shared<State>(std::move(channel), std::move(gateway_key))) {}
+    : state_(std::make_unique<State>(std::move(channel), std::move(gateway_key))) {}
 Upstream::~Upstream() { Shutdown(); }
 void Upstream::Shutdown() { state_->Shutdown(); }
 
@@ -244,8 +249,8 @@ void Upstream::Unary(const MethodDescriptor& method, const Message& request,
                      const CallerFacts& facts, absl::Duration timeout, Answer answer) {
   const Descriptor& type = *method.output_type();
   auto call = std::make_unique<State::UnaryCall>(
-      state_, [&type, answer = std::move(answer)](const grpc::Status& status,
-                                                  const grpc::ByteBuffer& bytes) {
+      state_.get(), [&type, answer = std::move(answer)](const grpc::Status& status,
+                                                        const grpc::ByteBuffer& bytes) {
         if (!status.ok()) return answer(Explain(status));
         answer(FromBuffer(type, bytes));
       });
@@ -256,7 +261,7 @@ void Upstream::Unary(const MethodDescriptor& method, const Message& request,
 std::unique_ptr<Upstream::Stream> Upstream::Open(const MethodDescriptor& method,
                                                  const Message& request, const CallerFacts& facts,
                                                  Got got) {
-  auto call = std::make_shared<State::StreamCall>(state_, method, std::move(got));
+  auto call = std::make_shared<State::StreamCall>(state_.get(), method, std::move(got));
   state_->Prepare(call->context(), facts);
   call->Begin(request);
   return std::make_unique<Handle<State::StreamCall>>(std::move(call));

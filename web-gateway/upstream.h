@@ -2,7 +2,7 @@
 //
 // Thread promise: all methods from any thread. Callbacks come on gRPC's threads, one at a time for
 // each call, without locks held. Owns the calls under way; Shutdown cuts them and waits for their
-// last callback.
+// last callback. Streams that were opened may be let go of later, but not on a thread of gRPC.
 #pragma once
 
 #include <google/protobuf/descriptor.h>
@@ -66,7 +66,7 @@ class Upstream {
 
  private:
   class State;
-  std::shared_ptr<State> state_;
+  std::unique_ptr<State> state_;
 };
 
 }  // namespace drover::gateway

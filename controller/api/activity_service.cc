@@ -33,8 +33,10 @@ void ActivityService::Register(Dispatcher& dispatcher) {
       "ActivityService.Watch",
       [this](const Call&, const v1::WatchRequest& request,
              std::shared_ptr<StreamSink> sink) -> absl::StatusOr<std::unique_ptr<Subscription>> {
-        return std::make_unique<WatchSubscription>(hub_->Subscribe(
-            request, [sink](const v1::WatchResponse& change) { return sink->Push(change); }));
+        auto watch = hub_->Subscribe(
+            request, [sink](const v1::WatchResponse& change) { return sink->Push(change); });
+        hub_->Greet(*watch);
+        return std::make_unique<WatchSubscription>(std::move(watch));
       });
 }
 

@@ -102,6 +102,8 @@ std::shared_ptr<ChangeHub::Watch> ChangeHub::Subscribe(const drover::v1::WatchRe
   return watch;
 }
 
+void ChangeHub::Greet(Watch& watch) { watch.Beat(clock_->Now()); }
+
 void ChangeHub::Beat() {
   absl::Time now = clock_->Now();
   for (const auto& watch : Watches()) watch->Beat(now);

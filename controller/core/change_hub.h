@@ -49,6 +49,9 @@ class ChangeHub {
   std::shared_ptr<Watch> Subscribe(const drover::v1::WatchRequest& request, Sink sink)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // A heartbeat now, unless it got something already: who has it misses nothing from here on.
+  void Greet(Watch& watch);
+
   // What the heartbeat thread does.
   void Beat() ABSL_LOCKS_EXCLUDED(mutex_);
 

@@ -105,13 +105,12 @@ class FakeController::Service {
     const std::string bytes(reinterpret_cast<const char*>(slice.begin()), slice.size());
     const auto* method = FindMethod(call.context.method());
     if (method == nullptr) return absl::UnimplementedError("no such method");
-    const auto token = call.context.client_metadata().find("authorization");
+    std::map<std::string, std::string> metadata;
+    for (const auto& [key, value] : call.context.client_metadata()) {
+      metadata[std::string(key.data(), key.size())] = std::string(value.data(), value.size());
+    }
     const Handler handler =
-        owner_->Enter(method->service()->name() + "/" + method->name(),
-                      token == call.context.client_metadata().end()
-                          ? ""
-                          : std::string(token->second.data(), token->second.size()),
-                      bytes);
+        owner_->Enter(method->service()->name() + "/" + method->name(), std::move(metadata), bytes);
     if (handler == nullptr) return absl::UnimplementedError("no handler");
     const auto request = NewMessage(*method->input_type());
     request->ParseFromString(bytes);
@@ -159,11 +158,11 @@ void FakeController::Refuse(absl::string_view method, const absl::Status& status
 }
 
 FakeController::Handler FakeController::Enter(const std::string& method,
-                                              const std::string& authorization,
+                                              std::map<std::string, std::string> metadata,
                                               const std::string& request) {
   absl::MutexLock lock(&mutex_);
   calls_.emplace_back(method, request);
-  last_authorization_ = authorization;
+  last_metadata_ = std::move(metadata);
   const auto found = handlers_.find(method);
   return found == handlers_.end() ? nullptr : found->second;
 }
@@ -179,9 +178,10 @@ std::vector<std::string> FakeController::Requests(absl::string_view method) cons
   return requests;
 }
 
-std::string FakeController::last_authorization() const {
+std::string FakeController::LastMetadata(const std::string& name) const {
   absl::MutexLock lock(&mutex_);
-  return last_authorization_;
+  const auto found = last_metadata_.find(name);
+  return found == last_metadata_.end() ? "" : found->second;
 }
 
 }  // namespace drover::testing

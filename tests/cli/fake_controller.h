@@ -57,7 +57,8 @@ class FakeController {
   // The tokens and requests seen, in order: "GetVm" -> requests.
   std::vector<std::string> Requests(absl::string_view method) const;
   // Of the last call.
-  std::string last_authorization() const;
+  std::string last_authorization() const { return LastMetadata("authorization"); }
+  std::string LastMetadata(const std::string& name) const;
   template <typename Request>
   Request LastRequest(absl::string_view method) const {
     Request request;
@@ -71,13 +72,13 @@ class FakeController {
   friend class Service;
 
   // Records the call and finds its handler; nullptr without one.
-  Handler Enter(const std::string& method, const std::string& authorization,
+  Handler Enter(const std::string& method, std::map<std::string, std::string> metadata,
                 const std::string& request);
 
   mutable absl::Mutex mutex_;
   std::map<std::string, Handler> handlers_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::pair<std::string, std::string>> calls_ ABSL_GUARDED_BY(mutex_);
-  std::string last_authorization_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, std::string> last_metadata_ ABSL_GUARDED_BY(mutex_);
   std::string authority_pem_;
   std::unique_ptr<Service> service_;
 };

@@ -70,6 +70,21 @@ class ChangeHubTest : public ::testing::Test {
   Reader reader_;
 };
 
+TEST_F(ChangeHubTest, AGreetingSaysFromWhenOnNothingIsMissed) {
+  auto watch = hub_.Subscribe({}, reader_.sink());
+  hub_.Greet(*watch);
+  EXPECT_THAT(reader_.told(), ElementsAre("beat"));
+  // What was sent already says it too.
+  hub_.PublishEvent(Event(1));
+  WatchRequest request;
+  request.set_after_sequence(1);
+  hub_.PublishEvent(Event(2));
+  Reader other;
+  auto again = hub_.Subscribe(request, other.sink());
+  hub_.Greet(*again);
+  EXPECT_THAT(other.told(), ElementsAre("e2"));
+}
+
 TEST_F(ChangeHubTest, WatchersGetWhatHappensFromNowOn) {
   hub_.PublishEvent(Event(1));
   auto watch = hub_.Subscribe({}, reader_.sink());
