@@ -269,7 +269,7 @@ std::unique_ptr<Upstream::Stream> Upstream::Open(const MethodDescriptor& method,
 
 void Upstream::Check(absl::Duration timeout, std::function<void(absl::Status)> answer) {
   auto call = std::make_unique<State::UnaryCall>(
-      state_,
+      state_.get(),
       [answer = std::move(answer)](const grpc::Status& status, const grpc::ByteBuffer& bytes) {
         if (!status.ok()) return answer(Explain(status));
         grpc::Slice slice;
