@@ -19,11 +19,17 @@ package_names() {
   sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$@"
 }
 
+# is_installed NAME: the package is there, or another one that provides it (nodejs of other vendors has npm in it and refuses Debian's).
+is_installed() {
+  [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ] ||
+    dpkg-query -W -f '${db:Status-Status}, ${Provides}\n' | sed -n 's/^installed, //p' | grep -qE "(^|, )$1( |,|\$)"
+}
+
 # install_packages FILE...: installs what is missing of these lists. Asks nothing and recommends nothing.
 install_packages() {
   local missing=() name
   for name in $(package_names "$@"); do
-    [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" = installed ] || missing+=("$name")
+    is_installed "$name" || missing+=("$name")
   done
   [ ${#missing[@]} = 0 ] && return 0
   say "Installing ${#missing[@]} packages: ${missing[*]}"
