@@ -69,7 +69,7 @@ export async function home(browser) {
   await page.getByText('No VM matches').waitFor();
   await page.click('[data-test=clear-filters]');
   await row(page, 'watched-3').waitFor();
-  await page.getByRole('button', { name: 'Name' }).click();
+  await page.getByRole('button', { name: 'Name', exact: true }).click();
   await eventually('the order turns', async () => /watched-3/.test(await page.locator('[role=row][data-id]').first().innerText()));
   await page.click('[data-type=web]');
   await eventually('the card filters', async () => new URL(page.url()).searchParams.get('type') === 'web');
@@ -281,7 +281,7 @@ export async function every_page(browser) {
     for (const route of routes) {
       await page.goto(`${web}${route}`);
       await page.waitForSelector('main h1');
-      await page.waitForLoadState('networkidle').catch(() => {});
+      await page.waitForLoadState('networkidle', { timeout: 4000 }).catch(() => {});
       must((await page.getAttribute('html', 'lang')) === language, `${route} does not say its language`);
       const heading = await text(page, 'main h1');
       must(heading.trim() !== '' && (await page.title()).startsWith(heading), `${route} has no title`);
