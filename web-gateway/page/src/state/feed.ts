@@ -10,8 +10,7 @@ export type Change =
 export type FeedState = 'connecting' | 'live' | 'degraded';
 
 // One message of the stream; null for a mere sign of life.
-export function parse(type: string, data: string): Change | null {
-  if (type === 'resync') return { kind: 'resync' };
+export function parse(data: string): Change | null {
   let body: Record<string, unknown>;
   try {
     body = JSON.parse(data) as Record<string, unknown>;
@@ -47,25 +46,22 @@ export class Feed {
     const source = new EventSource(this.url, { withCredentials: true });
     this.source = source;
     const read = (message: MessageEvent<string>): void => {
-      const change = parse(message.type, message.data);
-      this.set('live');
+      const change = parse(message.data);
+      // A gap tells nothing about now.
+      if (change?.kind !== 'resync') this.set('live');
       if (change) this.tell(change);
     };
-    source.onopen = () => {
-      this.failures = 0;
+    source.onopen = () => (this.failures = 0);
+    source.onmessage = read;
+    source.addEventListener('live', () => {
       this.set('live');
       // What happened while nobody listened may be gone.
       if (this.wasLive) this.tell({ kind: 'resync' });
       this.wasLive = true;
-    };
-    source.onmessage = read;
-    source.addEventListener('resync', read as (event: Event) => void);
-    source.addEventListener('ping', () => this.set('live'));
-    source.addEventListener('degraded', () => this.set('degraded'));
-    source.addEventListener('live', () => {
-      this.set('live');
-      this.tell({ kind: 'resync' });
     });
+    source.addEventListener('degraded', () => this.set('degraded'));
+    // The session has ended: reading again finds that out.
+    source.addEventListener('failed', () => this.tell({ kind: 'resync' }));
     source.onerror = () => {
       this.set('connecting');
       if (source.readyState !== EventSource.CLOSED) return;
