@@ -21,7 +21,7 @@ constexpr absl::Duration kForgetAfter = absl::Hours(24);
 constexpr absl::Duration kStandardTimeout = absl::Minutes(10);
 
 bool Repeatable(const v1::Command& command) {
-  return command.has_nop() || command.has_get_service_output();
+  return command.has_nop() || command.has_get_service_output() || command.has_prepare_shutdown();
 }
 
 }  // namespace
@@ -103,6 +103,9 @@ void CommandRunner::Begin(const v1::Command& command) {
       return AnswerOutput(command);
     case v1::Command::kSetPassword:
       return BeginPassword(command);
+    case v1::Command::kPrepareShutdown:
+      supervisor_->PrepareShutdown(absl::Seconds(command.prepare_shutdown().seconds()));
+      return Finish(command.id(), absl::OkStatus());
     default:
       break;
   }

@@ -65,6 +65,7 @@ Supervisor::Supervisor(EventLoop* loop, Options options, Listener listener)
 
 Supervisor::~Supervisor() {
   loop_->CancelTimer(tick_);
+  loop_->CancelTimer(stays_up_);
   // What is pending is kept; what destroying the services would still say is not.
   if (save_pending_) SaveNow().IgnoreError();
   *alive_ = false;
@@ -226,6 +227,20 @@ void Supervisor::Abort(const v1::ControlService& order, WatchedService::Done don
   for (WatchedService* service : services) {
     service->Abort([gathering](absl::Status status) { gathering->Add(status); });
   }
+}
+
+void Supervisor::PrepareShutdown(absl::Duration window) {
+  loop_->CancelTimer(std::exchange(stays_up_, 0));
+  surroundings_.going_down = window > absl::ZeroDuration();
+  if (surroundings_.going_down) {
+    LogInfo("the machine goes down on order");
+    stays_up_ = loop_->RunAfter(window, [this] {
+      stays_up_ = 0;
+      PrepareShutdown(absl::ZeroDuration());
+    });
+    return;
+  }
+  for (auto& [name, service] : services_) service->Resume();
 }
 
 absl::StatusOr<std::string> Supervisor::Output(const std::string& service) const {

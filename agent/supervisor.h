@@ -54,6 +54,8 @@ class Supervisor {
   void Control(const v1::ControlService& order, WatchedService::Done done);
   // Ends what Control began for these services (empty = all).
   void Abort(const v1::ControlService& order, WatchedService::Done done);
+  // Until then services that end are no outage and stay down; zero = as before, at once.
+  void PrepareShutdown(absl::Duration window);
   // SERVICE_NOT_FOUND.
   absl::StatusOr<std::string> Output(const std::string& service) const;
 
@@ -82,6 +84,7 @@ class Supervisor {
   std::string saved_;
   bool save_pending_ = false;
   EventLoop::TimerId tick_ = 0;
+  EventLoop::TimerId stays_up_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

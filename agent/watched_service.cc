@@ -195,10 +195,25 @@ void WatchedService::Ended() {
   CancelTimers();
   // A daemon that forked itself into the background, or a new generation that took over.
   if (LookFor()) return;
+  if (surroundings_->going_down) {
+    LogInfo("service ", spec_.name(), " ended: ", how, "; the machine is going down");
+    absent_since_ = loop_->clock().Now();
+    put_off_ = [this, how, pid] { TellOutage(how, pid); };
+    return Enter(Phase::kAbsent);
+  }
+  TellOutage(how, pid);
+}
+
+void WatchedService::TellOutage(const std::string& how, int32_t pid) {
   const bool first = !died_at_;
   OpenOutage(how);
   if (first) EmitDied(how, pid);
   Next();
+}
+
+void WatchedService::Resume() {
+  auto put_off = std::exchange(put_off_, nullptr);
+  if (put_off && phase_ == Phase::kAbsent && !LookFor()) put_off();
 }
 
 void WatchedService::OpenOutage(const std::string& how) {
@@ -236,6 +251,7 @@ void WatchedService::ProbeChanged(bool healthy, const std::string& detail) {
   unhealthy_ = !healthy;
   last_output_ = CleanText(detail, kOutputInEvents);
   Enter(Phase::kRunning);
+  if (surroundings_->going_down) return;
   v1::AgentEvent event;
   *event.mutable_time() = ToProto(since_);
   if (healthy) {
@@ -260,6 +276,10 @@ absl::Duration WatchedService::Limit() const {
 }
 
 void WatchedService::Next() {
+  if (surroundings_->going_down) {
+    put_off_ = [this] { Next(); };
+    return Enter(Phase::kAbsent);
+  }
   const RestartPolicy::Step step = policy_.Next(attempts_);
   if (step.give_up || !CanStart()) return GiveUp();
   if (step.delay == absl::ZeroDuration()) return StartAttempt();

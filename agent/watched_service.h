@@ -42,6 +42,8 @@ struct ServiceSurroundings {
   std::function<void()> changed;
   // As changed, and record() has to be on disk before this returns.
   std::function<absl::Status()> save_now;
+  // The machine goes down on order: what ends now is no outage, and stays down.
+  bool going_down = false;
 };
 
 class WatchedService {
@@ -62,6 +64,9 @@ class WatchedService {
   void Check(const ProcessTable& table);
   // Check will look into the table, which must be fresh.
   bool NeedsTable() const;
+
+  // The machine stays up after all: what ended while it was about to go down is an outage.
+  void Resume();
 
   // An order is at work.
   bool busy() const { return order_ != nullptr; }
@@ -91,6 +96,7 @@ class WatchedService {
   bool Adopt(const ProcessInfo& process);
   void Ended();
   void OpenOutage(const std::string& how);
+  void TellOutage(const std::string& how, int32_t pid);
   void Confirm();
   void Next();
   void StartAttempt();
@@ -131,6 +137,8 @@ class WatchedService {
   // Since when it is missing; the outage, once it is one.
   absl::Time absent_since_;
   std::optional<absl::Time> died_at_;
+  // What happened while the machine was about to go down.
+  std::function<void()> put_off_;
   absl::Time found_at_;
   std::string last_output_;
 

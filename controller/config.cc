@@ -221,6 +221,8 @@ void Describe(Reader& reader, Config& config) {
   reader.Number("agents.sample_seconds", &config.sample_seconds, 1, 3600);
   reader.Path("store.directory", &config.directory);
   reader.Number("operations.workers", &config.operation_workers, 1, 256);
+  reader.Number("guest.tools_seconds", &config.guest_tools_seconds, 1, 7200);
+  reader.Number("guest.agent_seconds", &config.guest_agent_seconds, 1, 7200);
   reader.Number("reachability.interval_seconds", &config.sweep_seconds, 1, 60);
   reader.Text("mail.smtp", &config.smtp);
   reader.Text("mail.from", &config.mail_from);

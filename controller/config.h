@@ -39,6 +39,11 @@ struct Config {
   // ---- [operations]: how many run at a time.
   int operation_workers = 32;
 
+  // ---- [guest]: how long a new VM may take until its Tools run, and then until its agent is
+  // connected.
+  int guest_tools_seconds = 600;
+  int guest_agent_seconds = 180;
+
   // ---- [reachability]
   int sweep_seconds = 3;
 

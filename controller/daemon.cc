@@ -124,6 +124,7 @@ class Daemon::Parts {
   void Stop();
   void Maintain();
   const std::optional<std::string>& first_password() const { return first_password_; }
+  std::string authority_fingerprint() const { return authority_->Fingerprint(); }
 
  private:
   absl::Status OpenStore();
@@ -252,11 +253,14 @@ absl::Status Daemon::Parts::OpenOperations() {
   world.inventory = inventory_.get();
   world.estate = estate_.get();
   world.agents = directory_.get();
+  world.commands = commands_.get();
   world.prober = prober_.get();
   world.vault = vault_.get();
   world.clock = &clock_;
   core::GuestSetupOptions guest;
   guest.agent_program = config_.agent_binary;
+  guest.tools_patience = absl::Seconds(config_.guest_tools_seconds);
+  guest.agent_patience = absl::Seconds(config_.guest_agent_seconds);
   vm_operations_ = std::make_unique<core::VmOperations>(world, std::move(guest));
   core::RunnerLimits limits;
   limits.workers = config_.operation_workers;
@@ -410,6 +414,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Open(const Config& config) {
 const std::optional<std::string>& Daemon::first_password() const {
   return parts_->first_password();
 }
+std::string Daemon::authority_fingerprint() const { return parts_->authority_fingerprint(); }
 absl::Status Daemon::Start() { return parts_->Start(); }
 void Daemon::Stop() { parts_->Stop(); }
 void Daemon::Maintain() { parts_->Maintain(); }

@@ -24,6 +24,9 @@ class Daemon {
   // The one-time password of the first administrator, at a start at which nobody has signed in yet.
   const std::optional<std::string>& first_password() const;
 
+  // SHA-256 of the authority's certificate, "AB:CD:...": what the first sign-in is to be shown.
+  std::string authority_fingerprint() const;
+
   // Serves, and goes on with the operations that were open. UNAVAILABLE when a port cannot be had.
   absl::Status Start();
   // Ends calls and operations at their next step; what is open goes on at the next start.

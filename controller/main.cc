@@ -1,6 +1,7 @@
 // droverd: the controller. Standard output has what the person who starts it must see, standard
 // error the log.
 
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -50,6 +51,14 @@ void Notify(const std::string& state) {
   close(fd);
 }
 
+// Keys and passwords are in memory: neither core files nor other processes of the same user get
+// them (P23). Leak detection works by being traced.
+void HideMemory() {
+#if !defined(__SANITIZE_ADDRESS__)
+  prctl(PR_SET_DUMPABLE, 0);
+#endif
+}
+
 // Thousands of agents are thousands of connections.
 void RaiseFileLimit() {
   rlimit limit{};
@@ -72,6 +81,7 @@ sigset_t BlockSignals() {
 int Run(const Config& config) {
   umask(0077);
   RaiseFileLimit();
+  HideMemory();
   const sigset_t signals = BlockSignals();
   SetLogLevel(config.log_level);
   absl::StatusOr<std::unique_ptr<Daemon>> daemon = Daemon::Open(config);
@@ -80,7 +90,9 @@ int Run(const Config& config) {
     return kFailed;
   }
   if (const auto& password = (*daemon)->first_password()) {
-    std::cout << "Initial administrator: admin  One-time password: " << *password << std::endl;
+    std::cout << "Initial administrator: admin  One-time password: " << *password << "\n"
+              << "Authority, as the first sign-in shows it: SHA-256 "
+              << (*daemon)->authority_fingerprint() << std::endl;
   }
   if (const absl::Status started = (*daemon)->Start(); !started.ok()) {
     LogError("cannot start: ", started.message());

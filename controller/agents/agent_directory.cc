@@ -190,15 +190,10 @@ absl::Status AgentDirectory::Welcome(const std::shared_ptr<AgentSession>& sessio
   if (IsRegistered(session)) return absl::InvalidArgumentError("hello was said already");
   const absl::StatusOr<core::AgentRecord> record = enrolment_->Admit(
       session->peer().certificate, hello.identity(), session->peer().client_address);
-  if (HasReason(record.status(), "IDENTITY_QUARANTINED")) {
-    // The copy and the original are told apart by a person; until then neither is obeyed.
-    if (const auto other = Find(session->vm_uid())) {
-      Unregister(other);
-      other->Close(record.status());
-    }
-    if (ErrorMetadata(record.status(), "new") == "yes") {
-      listener_->OnQuarantined(session->vm_uid(), record.status().message());
-    }
+  // The machine that enrolled stays; a copy of its disk is told of, and gets nothing.
+  if (HasReason(record.status(), "IDENTITY_QUARANTINED") &&
+      ErrorMetadata(record.status(), "new") == "yes") {
+    listener_->OnQuarantined(session->vm_uid(), record.status().message());
   }
   DROVER_RETURN_IF_ERROR(record.status());
   ControllerMessage message;

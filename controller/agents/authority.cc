@@ -111,6 +111,11 @@ absl::StatusOr<std::unique_ptr<Authority>> Authority::Open(core::Store* store, c
   return std::unique_ptr<Authority>(new Authority(record.certificate(), std::move(keys), clock));
 }
 
+std::string Authority::Fingerprint() const {
+  const absl::StatusOr<CertificatePtr> certificate = CertificateFromPem(certificate_);
+  return certificate.ok() ? FingerprintOf(certificate->get()) : "";
+}
+
 absl::StatusOr<std::string> Authority::PublicKeyHash(absl::string_view certificate_request) const {
   DROVER_ASSIGN_OR_RETURN(const RequestPtr request, CheckedRequest(certificate_request));
   DROVER_ASSIGN_OR_RETURN(const std::string der, PublicKeyDer(X509_REQ_get0_pubkey(request.get())));

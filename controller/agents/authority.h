@@ -35,6 +35,8 @@ class Authority {
 
   // PEM.
   const std::string& certificate() const { return certificate_; }
+  // SHA-256 of it as people compare it, "AB:CD:...".
+  std::string Fingerprint() const;
 
   struct Issued {
     // PEM: the certificate, then the authority's.

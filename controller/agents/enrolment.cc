@@ -1,5 +1,6 @@
 #include "controller/agents/enrolment.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -29,9 +30,17 @@ absl::Status TokenRefused(absl::string_view why) {
                    absl::StrCat("the enrolment token ", why));
 }
 
+// A machine that showed the key of another is kept in mind, so that it is told of once.
+constexpr int kMaxCopies = 64;
+
+bool IsKnownCopy(const AgentRecord& record, const Identity& identity) {
+  const auto& copies = record.copies();
+  return std::find(copies.begin(), copies.end(), identity.machine_fingerprint()) != copies.end();
+}
+
 absl::Status Quarantined(absl::string_view why, bool is_new) {
   return MakeError(absl::StatusCode::kPermissionDenied, "IDENTITY_QUARANTINED",
-                   absl::StrCat("this identity is quarantined: ", why),
+                   absl::StrCat("this machine is quarantined: ", why),
                    {{"new", is_new ? "yes" : "no"}});
 }
 
@@ -171,8 +180,7 @@ absl::Status Enrolment::LiftQuarantine(absl::string_view vm_uid) {
     absl::StatusOr<AgentRecord> record = ReadAgent(writer, vm_uid);
     if (absl::IsNotFound(record.status())) return absl::OkStatus();
     DROVER_RETURN_IF_ERROR(record.status());
-    record->set_quarantined(false);
-    record->clear_quarantine_reason();
+    record->clear_copies();
     // Whoever comes next is the VM.
     record->clear_identity();
     return PutAgent(writer, vm_uid, *record);
@@ -196,7 +204,6 @@ absl::StatusOr<AgentRecord> Enrolment::Admit(const AgentCertificate& certificate
     Refuse(certificate.vm_uid, client_address, revoked);
     return revoked;
   }
-  if (record.quarantined()) return Quarantined(record.quarantine_reason(), false);
   if (!record.has_identity()) {
     DROVER_RETURN_IF_ERROR(store_->Write([&](StoreWriter& writer) -> absl::Status {
       DROVER_ASSIGN_OR_RETURN(record, ReadAgent(writer, certificate.vm_uid));
@@ -206,7 +213,8 @@ absl::StatusOr<AgentRecord> Enrolment::Admit(const AgentCertificate& certificate
   }
   const std::string difference = DifferenceOf(record.identity(), identity);
   if (difference.empty()) return record;
-  return Quarantine(certificate.vm_uid, difference, client_address);
+  if (IsKnownCopy(record, identity)) return Quarantined(difference, false);
+  return Quarantine(certificate.vm_uid, identity, difference, client_address);
 }
 
 bool Enrolment::IsInForce(const AgentCertificate& certificate) {
@@ -218,18 +226,18 @@ bool Enrolment::IsInForce(const AgentCertificate& certificate) {
       return absl::OkStatus();
     }
     DROVER_RETURN_IF_ERROR(record.status());
-    in_force = record->certificate_serial() == certificate.serial && !record->quarantined();
+    in_force = record->certificate_serial() == certificate.serial;
     return absl::OkStatus();
   });
   return in_force || !read.ok();
 }
 
-absl::Status Enrolment::Quarantine(absl::string_view vm_uid, absl::string_view why,
-                                   absl::string_view client_address) {
+absl::Status Enrolment::Quarantine(absl::string_view vm_uid, const Identity& identity,
+                                   absl::string_view why, absl::string_view client_address) {
   DROVER_RETURN_IF_ERROR(store_->Write([&](StoreWriter& writer) -> absl::Status {
     DROVER_ASSIGN_OR_RETURN(AgentRecord record, ReadAgent(writer, vm_uid));
-    record.set_quarantined(true);
-    record.set_quarantine_reason(std::string(why));
+    if (record.copies_size() >= kMaxCopies) record.mutable_copies()->DeleteSubrange(0, 1);
+    record.add_copies(identity.machine_fingerprint());
     return PutAgent(writer, vm_uid, record);
   }));
   const absl::Status status = Quarantined(why, true);

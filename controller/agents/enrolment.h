@@ -3,8 +3,8 @@
 //
 // A token is bound to one VM, works once, and is kept as its SHA-256 only. The certificate that
 // counts is the one whose serial stands in the VM's record: an older one is refused. An identity
-// belongs to the machine that enrolled it; when another machine presents it, it is quarantined
-// until a person decides.
+// belongs to the machine that enrolled it: that one stays, and every other machine that presents it
+// is quarantined, and told of once.
 //
 // Thread promise: all methods from any thread; they block on the store. Survives a restart:
 // everything.
@@ -41,23 +41,23 @@ class Enrolment {
       const drover::agent::v1::EnrollRequest& request, absl::string_view client_address);
   // No certificate and no token of the VM counts any more.
   absl::Status Revoke(absl::string_view vm_uid);
+  // As AgentGateway::LiftQuarantine.
   absl::Status LiftQuarantine(absl::string_view vm_uid);
 
   // Whether a machine that shows this certificate is the VM. UNAUTHENTICATED, reason
   // CERTIFICATE_REVOKED for another serial than the one in force; PERMISSION_DENIED, reason
-  // IDENTITY_QUARANTINED for a quarantined identity, with metadata "new" = "yes" when this very
-  // call put it there.
+  // IDENTITY_QUARANTINED for another machine than the one that enrolled, with metadata "new" =
+  // "yes" when it is the first time of that machine.
   absl::StatusOr<core::AgentRecord> Admit(const AgentCertificate& certificate,
                                           const drover::agent::v1::Identity& identity,
                                           absl::string_view client_address);
-  // Whether it is still the certificate in force, and not quarantined. True when the store cannot
-  // tell just now.
+  // Whether it is still the certificate in force. True when the store cannot tell just now.
   bool IsInForce(const AgentCertificate& certificate);
-  // Puts the identity into quarantine. The error to answer with.
-  absl::Status Quarantine(absl::string_view vm_uid, absl::string_view why,
-                          absl::string_view client_address);
 
  private:
+  // Keeps a copy in mind and logs it. The error to answer with.
+  absl::Status Quarantine(absl::string_view vm_uid, const drover::agent::v1::Identity& identity,
+                          absl::string_view why, absl::string_view client_address);
   void Refuse(absl::string_view vm_uid, absl::string_view client_address,
               const absl::Status& status);
   void Log(absl::string_view vm_uid, absl::string_view client_address, absl::string_view action,

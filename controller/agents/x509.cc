@@ -168,6 +168,18 @@ std::string SerialOf(const X509* certificate) {
   return serial;
 }
 
+std::string FingerprintOf(const X509* certificate) {
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned size = 0;
+  if (X509_digest(certificate, EVP_sha256(), digest, &size) != 1) return "";
+  std::string text;
+  for (unsigned i = 0; i < size; ++i) {
+    absl::StrAppend(&text, i == 0 ? "" : ":",
+                    absl::AsciiStrToUpper(absl::StrCat(absl::Hex(digest[i], absl::kZeroPad2))));
+  }
+  return text;
+}
+
 std::string CommonNameOf(const X509* certificate) {
   const X509_NAME* subject = X509_get_subject_name(certificate);
   const int index = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);

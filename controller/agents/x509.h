@@ -43,6 +43,8 @@ absl::StatusOr<RequestPtr> RequestFromPem(absl::string_view pem);
 absl::StatusOr<std::string> PublicKeyDer(EVP_PKEY* key);
 // Lower-case hex.
 std::string SerialOf(const X509* certificate);
+// SHA-256 over its DER as people compare it, "AB:CD:...".
+std::string FingerprintOf(const X509* certificate);
 std::string CommonNameOf(const X509* certificate);
 // DNS names and addresses, sorted.
 std::vector<std::string> NamesOf(const X509* certificate);

@@ -50,6 +50,13 @@ std::string Complete(const FieldDescriptor& field, const std::string& text) {
   return collection.empty() ? text : ResourceName(collection, text);
 }
 
+// Asks what would happen; nothing is done.
+bool IsRehearsal(const Message& request) {
+  const FieldDescriptor* field = request.GetDescriptor()->FindFieldByName("validate_only");
+  return field != nullptr && field->cpp_type() == FieldDescriptor::CPPTYPE_BOOL &&
+         !field->is_repeated() && request.GetReflection()->GetBool(request, field);
+}
+
 std::string CodeName(const absl::Status& status) { return absl::StatusCodeToString(status.code()); }
 
 }  // namespace
@@ -111,6 +118,7 @@ LogEntry CallLog::EntryOf(const Record& record) const {
   entry.set_user(record.caller.user);
   entry.set_client_address(record.caller.client_address);
   entry.set_action(rule.summary().empty() ? record.method->name() : rule.summary());
+  if (IsRehearsal(*record.request)) entry.set_action(absl::StrCat("check: ", entry.action()));
   entry.set_result(CodeName(record.result));
   entry.set_operation(record.operation);
   const std::string request = LogText(*record.request);

@@ -153,14 +153,15 @@ void AgentFacts::OnDisconnected(absl::string_view vm_uid, absl::string_view why)
 
 void AgentFacts::OnQuarantined(absl::string_view vm_uid, absl::string_view why) {
   Vm after;
+  const bool away = gateway_ == nullptr || !gateway_->IsConnected(vm_uid);
   bool there = Change(vm_uid, [&](Vm& vm) {
-    vm.set_agent_state(drover::v1::AGENT_STATE_QUARANTINED);
+    if (away) vm.set_agent_state(drover::v1::AGENT_STATE_QUARANTINED);
     after = vm;
   });
   if (!there) return;
   Record(VmEvent("agent.quarantined", Event::SEVERITY_ERROR, after,
                  absl::StrCat("the identity of the agent of ", IdOf(after.name()),
-                              " was shown from a second place, nothing is sent to it: ", why)));
+                              " was shown by another machine, which gets nothing: ", why)));
 }
 
 absl::Status AgentFacts::OnEvents(absl::string_view vm_uid, const std::vector<AgentEvent>& events) {

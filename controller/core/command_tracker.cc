@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -210,7 +211,7 @@ absl::Status CommandTracker::Finish(absl::string_view command_id, const Update& 
   {
     absl::MutexLock lock(&mutex_);
     auto found = commands_.find(command_id);
-    forgotten = found == commands_.end();
+    forgotten = found == commands_.end() || found->second.record.abandoned();
     if (!forgotten) {
       found->second.record = record;
       ++found->second.changes;
@@ -248,10 +249,14 @@ absl::Status CommandTracker::OnUpdate(absl::string_view vm_uid, const Update& up
 
 void CommandTracker::OnConnected(absl::string_view vm_uid) {
   std::vector<std::string> open;
+  std::vector<std::string> abandoned;
+  AgentGateway* gateway;
   {
     absl::MutexLock lock(&mutex_);
+    gateway = gateway_;
     for (const auto& [id, tracked] : commands_) {
-      if (tracked.record.vm_uid() == vm_uid) open.push_back(id);
+      if (tracked.record.vm_uid() != vm_uid) continue;
+      (tracked.record.abandoned() ? abandoned : open).push_back(id);
     }
     // In the order they were given.
     std::sort(open.begin(), open.end(),
@@ -261,6 +266,10 @@ void CommandTracker::OnConnected(absl::string_view vm_uid) {
               });
   }
   for (const std::string& id : open) Hand(id);
+  for (const std::string& id : abandoned) {
+    absl::Status sent = gateway->CancelCommand(vm_uid, id);
+    if (!sent.ok()) LogDebug("cancel of command ", id, ": ", sent.message());
+  }
 }
 
 absl::Status CommandTracker::Cancel(absl::string_view command_id) {
@@ -284,6 +293,63 @@ absl::Status CommandTracker::Cancel(absl::string_view command_id) {
   cancelled.set_state(Update::STATE_CANCELLED);
   *cancelled.mutable_time() = ToProto(clock_->Now());
   return Finish(command_id, cancelled);
+}
+
+absl::StatusOr<Update> CommandTracker::WaitFor(absl::string_view command_id,
+                                               absl::Duration patience, std::stop_token stop) {
+  std::stop_source over;
+  std::stop_callback sooner(stop, [&over] { over.request_stop(); });
+  std::jthread timer([&](std::stop_token ended) {
+    if (clock_->Sleep(patience, ended).ok()) over.request_stop();
+  });
+  return Wait(command_id, over.get_token(), [](const Update&) {});
+}
+
+absl::StatusOr<std::optional<Update>> CommandTracker::Stop(absl::string_view command_id,
+                                                           absl::Duration patience,
+                                                           std::stop_token stop) {
+  const absl::Status asked = Cancel(command_id);
+  if (absl::IsNotFound(asked)) return std::nullopt;
+  const bool away = HasReason(asked, "AGENT_NOT_CONNECTED");
+  if (!away) DROVER_RETURN_IF_ERROR(asked);
+  const absl::StatusOr<Update> ended =
+      WaitFor(command_id, away ? absl::ZeroDuration() : patience, stop);
+  if (!ended.ok()) {
+    DROVER_RETURN_IF_ERROR(Abandon(command_id));
+    return std::nullopt;
+  }
+  DROVER_RETURN_IF_ERROR(Forget(command_id));
+  return *ended;
+}
+
+absl::Status CommandTracker::Abandon(absl::string_view command_id) {
+  CommandRecord record;
+  {
+    absl::MutexLock lock(&mutex_);
+    auto found = commands_.find(command_id);
+    if (found == commands_.end()) return absl::OkStatus();
+    found->second.record.set_abandoned(true);
+    record = found->second.record;
+  }
+  // It may have ended this moment.
+  if (IsFinal(record.last_update().state())) return Forget(command_id);
+  return Write(record);
+}
+
+absl::StatusOr<Update> CommandTracker::Ask(absl::string_view vm_uid, Command command,
+                                           absl::Duration patience, std::stop_token stop) {
+  command.set_id(NewId());
+  *command.mutable_expire_time() = ToProto(clock_->Now() + patience);
+  command.set_timeout_seconds(
+      std::max<int32_t>(1, static_cast<int32_t>(absl::ToInt64Seconds(patience))));
+  DROVER_RETURN_IF_ERROR(Order(vm_uid, command, ""));
+  absl::StatusOr<Update> ended = WaitFor(command.id(), patience, stop);
+  DROVER_RETURN_IF_ERROR(Forget(command.id()));
+  if (absl::IsCancelled(ended.status())) {
+    return MakeError(absl::StatusCode::kDeadlineExceeded, "COMMAND_TIMED_OUT",
+                     "the agent did not answer in time");
+  }
+  return ended;
 }
 
 absl::Status CommandTracker::Forget(absl::string_view command_id) {

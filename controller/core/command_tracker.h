@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <set>
 #include <stop_token>
 #include <string>
@@ -50,6 +51,16 @@ class CommandTracker {
       ABSL_LOCKS_EXCLUDED(mutex_);
   // Asks the agent to stop it; one that was not handed over yet is CANCELLED at once.
   absl::Status Cancel(absl::string_view command_id) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Cancels it, and waits up to `patience` for the agent to say that it has ended: then its final
+  // update. Nothing when it said so not yet; then the agent is told again whenever it comes back,
+  // and the command is forgotten once it has ended.
+  absl::StatusOr<std::optional<Update>> Stop(absl::string_view command_id, absl::Duration patience,
+                                             std::stop_token stop) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Orders it, waits, forgets it: for orders that matter only now. DEADLINE_EXCEEDED, reason
+  // COMMAND_TIMED_OUT, after `patience` or when `stop` is requested.
+  absl::StatusOr<Update> Ask(absl::string_view vm_uid, drover::agent::v1::Command command,
+                             absl::Duration patience, std::stop_token stop)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   // Its result is not needed any more. OK when it is not there.
   absl::Status Forget(absl::string_view command_id) ABSL_LOCKS_EXCLUDED(mutex_);
   // Uids of the VMs that have commands.
@@ -74,6 +85,10 @@ class CommandTracker {
     int64_t changes = 0;
   };
 
+  // As Wait, but CANCELLED after `patience` too.
+  absl::StatusOr<Update> WaitFor(absl::string_view command_id, absl::Duration patience,
+                                 std::stop_token stop) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status Abandon(absl::string_view command_id) ABSL_LOCKS_EXCLUDED(mutex_);
   void Hand(absl::string_view command_id) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Finish(absl::string_view command_id, const Update& final)
       ABSL_LOCKS_EXCLUDED(mutex_);

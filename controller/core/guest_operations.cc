@@ -4,8 +4,6 @@
 #include <memory>
 #include <optional>
 #include <set>
-#include <stop_token>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -26,6 +24,7 @@ using drover::v1::Vm;
 
 constexpr absl::Duration kUsualTimeToLive = absl::Minutes(10);
 constexpr absl::Duration kOutputPatience = absl::Seconds(10);
+constexpr absl::Duration kStopPatience = absl::Seconds(15);
 constexpr char kCommandKey[] = "command";
 
 absl::string_view VerbOf(drover::v1::ServiceAction action) {
@@ -74,7 +73,8 @@ absl::Status CheckAgent(const Vm& vm) {
     case drover::v1::AGENT_STATE_QUARANTINED:
       return MakeError(absl::StatusCode::kFailedPrecondition, "AGENT_QUARANTINED",
                        absl::StrCat("the agent of ", IdOf(vm.name()),
-                                    " is in quarantine; nothing is sent to it"),
+                                    " is away, and another machine shows its identity; nothing "
+                                    "is sent before the VM itself is back"),
                        {{"vm", vm.name()}});
     default:
       return MakeError(absl::StatusCode::kFailedPrecondition, "AGENT_MISSING",
@@ -206,13 +206,13 @@ absl::Status GuestOperations::Run(const ControlServicesRequest& request,
 absl::Status GuestOperations::Undo(OperationContext& context) {
   std::string id = context.Recall(kCommandKey);
   if (id.empty()) return absl::OkStatus();
-  // What the agent has begun it ends at once; a service it has changed stays as it is.
-  absl::Status cancelled = commands_->Cancel(id);
-  if (!cancelled.ok() && !absl::IsNotFound(cancelled) &&
-      !HasReason(cancelled, "AGENT_NOT_CONNECTED")) {
-    return cancelled;
-  }
-  return commands_->Forget(id);
+  // What the agent has begun it ends, with all its processes; a service it has changed stays as it
+  // is. The operation is over when the agent has said so (P15), or is not there to say it.
+  DROVER_ASSIGN_OR_RETURN(const std::optional<CommandUpdate> ended,
+                          commands_->Stop(id, kStopPatience, context.stop()));
+  if (!ended)
+    context.Log("the agent has not confirmed that it stopped; it is told when it is back");
+  return absl::OkStatus();
 }
 
 absl::StatusOr<drover::v1::ServiceOutput> GuestOperations::Output(
@@ -225,26 +225,13 @@ absl::StatusOr<drover::v1::ServiceOutput> GuestOperations::Output(
                      absl::StrCat("the agent of ", IdOf(vm.name()), " is not connected now"));
   }
   Command command;
-  command.set_id(commands_->NewId());
-  *command.mutable_expire_time() = ToProto(clock_->Now() + kOutputPatience);
-  command.set_timeout_seconds(static_cast<int32_t>(absl::ToInt64Seconds(kOutputPatience)));
   command.mutable_get_service_output()->set_service(request.service());
-  DROVER_RETURN_IF_ERROR(commands_->Order(vm.uid(), command, ""));
-  std::stop_source patience;
-  std::jthread timer([&](std::stop_token over) {
-    if (clock_->Sleep(kOutputPatience, over).ok()) patience.request_stop();
-  });
-  auto ended = commands_->Wait(command.id(), patience.get_token(), [](const CommandUpdate&) {});
-  DROVER_RETURN_IF_ERROR(commands_->Forget(command.id()));
-  if (absl::IsCancelled(ended.status())) {
-    return MakeError(absl::StatusCode::kDeadlineExceeded, "COMMAND_TIMED_OUT",
-                     absl::StrCat("the agent of ", IdOf(vm.name()), " did not answer in time"));
-  }
-  DROVER_RETURN_IF_ERROR(ended.status());
-  DROVER_RETURN_IF_ERROR(StatusOf(*ended));
+  DROVER_ASSIGN_OR_RETURN(const CommandUpdate ended,
+                          commands_->Ask(vm.uid(), std::move(command), kOutputPatience, {}));
+  DROVER_RETURN_IF_ERROR(StatusOf(ended));
   drover::v1::ServiceOutput output;
-  output.set_text(ended->output());
-  *output.mutable_time() = ended->time();
+  output.set_text(ended.output());
+  *output.mutable_time() = ended.time();
   return output;
 }
 

@@ -74,7 +74,10 @@ class Placer {
     if (!host.away.empty()) return host.away;
     if (!host.facts.copy_refusal().empty()) return host.facts.copy_refusal();
     const TemplateFacts* its = FindTemplate(host.facts, wish.template_name);
-    if (its == nullptr) return "it has no such template";
+    if (its == nullptr) {
+      return "it has no such template; a VM that Drover manages is copied only when its hypervisor "
+             "is named";
+    }
     const auto& networks = host.facts.networks();
     if (!wish.port_group.empty() &&
         std::find(networks.begin(), networks.end(), wish.port_group) == networks.end()) {

@@ -143,6 +143,7 @@ class AgentListener {
   virtual absl::Status OnConnected(absl::string_view vm_uid,
                                    const drover::agent::v1::Hello& hello) = 0;
   virtual void OnDisconnected(absl::string_view vm_uid, absl::string_view why) = 0;
+  // Another machine than the VM showed its identity, for the first time, and was refused.
   virtual void OnQuarantined(absl::string_view vm_uid, absl::string_view why) = 0;
   // Durable before it returns OK; then they are acknowledged. Events already stored are passed
   // over.

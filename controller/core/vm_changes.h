@@ -3,8 +3,10 @@
 // Thread promise: all methods from any thread. Owns nothing.
 #pragma once
 
+#include <stop_token>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "controller/core/operation_runner.h"
@@ -27,6 +29,10 @@ class VmPower {
 
  private:
   absl::Status Run(const drover::v1::PowerVmsRequest& request, OperationContext& context) const;
+  void TellAgent(const drover::v1::Vm& vm, absl::Duration window, std::stop_token stop) const;
+  // Tells the agent first, and again when it was not to be.
+  absl::Status RunPrepared(const drover::v1::Vm& vm, absl::Duration window, std::stop_token stop,
+                           absl::FunctionRef<absl::Status()> go_down) const;
 
   const VmWorld* const world_;
 };

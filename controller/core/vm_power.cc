@@ -1,5 +1,6 @@
 #include "absl/strings/str_cat.h"
 #include "controller/core/vm_changes.h"
+#include "proto/support/log.h"
 #include "proto/support/resource_name.h"
 #include "proto/support/status.h"
 
@@ -9,6 +10,9 @@ namespace {
 using drover::v1::PowerVmsRequest;
 
 constexpr absl::Duration kShutdownDeadline = absl::Seconds(120);
+// Beyond what a shutdown may take; an agent that is still there then goes on as before.
+constexpr absl::Duration kSlack = absl::Seconds(30);
+constexpr absl::Duration kAgentPatience = absl::Seconds(2);
 
 absl::Duration PatienceOf(const PowerVmsRequest& request) {
   return request.shutdown_deadline_seconds() > 0
@@ -47,6 +51,28 @@ absl::StatusOr<OperationRequest> VmPower::Operation(absl::string_view vm_name,
                     std::move(request));
 }
 
+// Services that end because their machine goes down on order are no outage (MON-2). An agent that
+// does not answer keeps nobody waiting.
+void VmPower::TellAgent(const drover::v1::Vm& vm, absl::Duration window,
+                        std::stop_token stop) const {
+  if (world_->commands == nullptr || !world_->agents->IsConnected(vm.uid())) return;
+  drover::agent::v1::Command command;
+  command.mutable_prepare_shutdown()->set_seconds(
+      static_cast<int32_t>(absl::ToInt64Seconds(window)));
+  const absl::Status told =
+      world_->commands->Ask(vm.uid(), std::move(command), kAgentPatience, stop).status();
+  if (!told.ok()) LogDebug("shutdown of ", vm.name(), ": ", told.message());
+}
+
+absl::Status VmPower::RunPrepared(const drover::v1::Vm& vm, absl::Duration window,
+                                  std::stop_token stop,
+                                  absl::FunctionRef<absl::Status()> go_down) const {
+  TellAgent(vm, window + kSlack, stop);
+  absl::Status down = go_down();
+  if (!down.ok()) TellAgent(vm, absl::ZeroDuration(), stop);
+  return down;
+}
+
 absl::Status VmPower::Run(const PowerVmsRequest& request, OperationContext& context) const {
   const std::string& name = request.names(0);
   DROVER_ASSIGN_OR_RETURN(const PlacedVm placed, FindPlacedVm(*world_, name));
@@ -58,12 +84,16 @@ absl::Status VmPower::Run(const PowerVmsRequest& request, OperationContext& cont
     case drover::v1::POWER_ACTION_ON:
       return host.PowerOn(object, context);
     case drover::v1::POWER_ACTION_OFF:
-      return host.PowerOff(object, PatienceOf(request), context);
+      if (!on) return host.PowerOff(object, PatienceOf(request), context);
+      return RunPrepared(placed.vm, PatienceOf(request), context.stop(),
+                         [&] { return host.PowerOff(object, PatienceOf(request), context); });
     case drover::v1::POWER_ACTION_HARD_OFF:
       return host.PowerOff(object, absl::ZeroDuration(), context);
     case drover::v1::POWER_ACTION_RESTART:
       // Running VMs reboot, stopped ones power on (ENV-2).
-      return on ? host.Restart(object, /*hard=*/false, context) : host.PowerOn(object, context);
+      if (!on) return host.PowerOn(object, context);
+      return RunPrepared(placed.vm, kShutdownDeadline, context.stop(),
+                         [&] { return host.Restart(object, /*hard=*/false, context); });
     case drover::v1::POWER_ACTION_RESET:
       return on ? host.Restart(object, /*hard=*/true, context) : host.PowerOn(object, context);
     default:

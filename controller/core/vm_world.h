@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "controller/core/command_tracker.h"
 #include "controller/core/hypervisor_estate.h"
 #include "controller/core/inventory.h"
 #include "controller/core/operation_runner.h"
@@ -24,6 +25,8 @@ struct VmWorld {
   Prober* prober = nullptr;
   Vault* vault = nullptr;
   Clock* clock = nullptr;
+  // Null where nothing is told to agents.
+  CommandTracker* commands = nullptr;
 };
 
 // A managed VM and the hypervisor it is on.

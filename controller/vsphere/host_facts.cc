@@ -58,7 +58,7 @@ void AddTemplate(const TemplateHardware& hardware, core::HostFacts& facts) {
   one->set_guest_os(hardware.guest_id);
 }
 
-// Only what can be a template is read in full: off, not ours.
+// Only what can be a template is read in full: off, and not ours unless somebody made it one.
 absl::Status AddTemplates(VimClient& client, const Objects& objects, core::HostFacts& facts,
                           std::stop_token stop) {
   std::vector<MoRef> candidates;
@@ -66,7 +66,8 @@ absl::Status AddTemplates(VimClient& client, const Objects& objects, core::HostF
     MoRef ref = vm.ref();
     if (ref.type != "VirtualMachine" || vm.Property("snapshot")) return;
     if (vm.TextOf("runtime.powerState") != "poweredOff") return;
-    if (!UidOfNotes(vm.TextOf("config.annotation")).empty()) return;
+    const bool ours = !UidOfNotes(vm.TextOf("config.annotation")).empty();
+    if (ours && !IsTrue(vm.Property("config.template"))) return;
     candidates.push_back(std::move(ref));
   });
   if (candidates.empty()) return absl::OkStatus();
@@ -125,7 +126,8 @@ absl::StatusOr<core::HostFacts> ReadFacts(VimClient& client, bool has_shell, std
   DROVER_ASSIGN_OR_RETURN(
       Objects objects,
       client.RetrieveAll(
-          {{"VirtualMachine", {"runtime.powerState", "snapshot", "config.annotation"}},
+          {{"VirtualMachine",
+            {"runtime.powerState", "snapshot", "config.annotation", "config.template"}},
            {"Datastore", {"name", "summary"}},
            {"Network", {"name"}}},
           stop));

@@ -130,6 +130,42 @@ class SupervisorTest : public ::testing::Test {
   std::unique_ptr<Supervisor> supervisor_;
 };
 
+TEST_F(SupervisorTest, WhatEndsWhileTheMachineGoesDownIsNoOutage) {
+  Apply({Foreground()});
+  UntilRunning();
+  supervisor_->PrepareShutdown(absl::Seconds(60));
+  kill(Status().pid(), SIGTERM);
+  loop_.UntilAdvancing(absl::Milliseconds(5), [&] { return !Is(ServiceStatus::STATE_RUNNING); });
+  loop_.Pass(absl::Seconds(30));
+  EXPECT_FALSE(Is(ServiceStatus::STATE_RUNNING));
+  // The machine went down and came up.
+  Restart("boot-2");
+  UntilRunning();
+  loop_.Pass(absl::Seconds(10));
+  EXPECT_THAT(Events(), IsEmpty());
+}
+
+TEST_F(SupervisorTest, AMachineThatStaysUpAfterAllHasItsOutagesTold) {
+  for (const bool in_time : {true, false}) {
+    Apply({Foreground()});
+    UntilRunning();
+    const pid_t before = Status().pid();
+    supervisor_->PrepareShutdown(absl::Seconds(60));
+    kill(before, SIGTERM);
+    loop_.UntilAdvancing(absl::Milliseconds(5), [&] { return !Is(ServiceStatus::STATE_RUNNING); });
+    EXPECT_THAT(Events(), IsEmpty());
+    if (in_time) {
+      supervisor_->PrepareShutdown(absl::ZeroDuration());
+    } else {
+      loop_.Pass(absl::Seconds(61));
+    }
+    loop_.UntilAdvancing(absl::Milliseconds(5), [&] { return events_.size() == 2; });
+    EXPECT_THAT(Events(), ElementsAre(HasSubstr("died: "), "recovered after 1")) << in_time;
+    EXPECT_NE(Status().pid(), before);
+    events_.clear();
+  }
+}
+
 TEST_F(SupervisorTest, StartsWhatIsNotThereWithoutAnOutage) {
   Apply({Foreground()});
   UntilRunning();

@@ -104,6 +104,8 @@ const BadCase kBad[] = {
      "c.toml:4: [operations] workers must be a number from 1 to 256"},
     {"number_too_small", With("[reachability]\ninterval_seconds = 0\n"), "from 1 to 60"},
     {"number_too_large", With("[reachability]\ninterval_seconds = 61\n"), "from 1 to 60"},
+    {"no_patience", With("[guest]\ntools_seconds = 0\n"), "from 1 to 7200"},
+    {"endless_patience", With("[guest]\nagent_seconds = 7201\n"), "from 1 to 7200"},
     {"fraction", With("[reachability]\ninterval_seconds = 1.5\n"), "from 1 to 60"},
     {"relative_path", With("[store]\ndirectory = \"drover\"\n"), "absolute path"},
     {"bool_as_text", With("[mail]\nstarttls = \"yes\"\n"), "must be true or false"},

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# lab: --esxi 2
+# lab: --esxi 2 --config guest.tools_seconds=3 --config guest.agent_seconds=6
 # What goes wrong in the middle of a creation ends in a clear, logged error, and leaves nothing (VM-1, P3).
 . "$(dirname "$0")/lib.sh"
 
@@ -46,6 +46,14 @@ say "the guest's password is another one"
 printf '[[type]]\nname = "locked"\ntemplate = "tpl-web"\nguest_user = "root"\n' >"$DROVER_LAB/type.toml"
 must "a type with a wrong password" drover type add -f "$DROVER_LAB/type.toml" --guest-password-stdin <<<"not-the-password"
 fails GUEST_LOGIN_REFUSED 'password' locked 10.213.52.62 "${network[@]}"
+
+say "VMware Tools never run"
+lab set esxi1 tools off >/dev/null
+fails TOOLS_NOT_RUNNING 'Tools' web 10.213.52.63 "${network[@]}"
+lab set esxi1 tools on >/dev/null
+
+say "the agent never connects: its network does not reach the controller"
+fails AGENT_NOT_CONNECTED 'did not connect.*agent address' web 10.99.0.5 --netmask 255.255.255.0 --gateway 10.99.0.1
 
 say "the address belongs to a stranger that answers ping"
 ip addr add 10.213.52.64/16 dev br0

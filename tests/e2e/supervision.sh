@@ -3,7 +3,21 @@
 # A dead service comes back at once and is told of; one that cannot be started is given up, with one mail (MON-1, MON-2, P25).
 . "$(dirname "$0")/lib.sh"
 
-must "create" create watched web 10.213.54.1
+cat >"$DROVER_LAB/type.toml" <<'EOF'
+[[type]]
+name = "owned"
+template = "tpl-web"
+guest_user = "root"
+owners = ["ops@lab"]
+  [[type.service]]
+  name = "web"
+  pid_file = "/run/web.pid"
+  command_line = "http\\.server 80"
+  start_command = "/etc/init.d/web start"
+  stop_command = "/etc/init.d/web stop"
+EOF
+must "a type with somebody to be told" drover type add -f "$DROVER_LAB/type.toml" --guest-password-stdin <<<template
+must "create" create watched owned 10.213.54.1
 eventually "agent" is watched agent_state connected
 pid() { drover service list watched -o json | python3 -c 'import json,sys; print(json.load(sys.stdin)["vms"][0]["services"][0].get("pid", 0))'; }
 state() { drover service list watched -o json | python3 -c 'import json,sys; print(json.load(sys.stdin)["vms"][0]["services"][0]["state"])'; }
@@ -27,6 +41,21 @@ must "start" drover service start watched --service "$service"
 eventually "running" state_is STATE_RUNNING
 [ "$(outages)" = "$before" ] || fail "an ordered stop was told as an outage"
 
+say "an ordered power-off or restart is no outage, and nobody gets a mail"
+mails() { lab mail | grep -c .; }
+before=$(outages) mails_before=$(mails)
+running_again() { is watched agent_state connected && state_is STATE_RUNNING; }
+must "restart" drover vm power restart watched
+eventually "it runs again" running_again
+must "off" drover vm power off watched
+must "on" drover vm power on watched
+eventually "it runs again" running_again
+# What the agent would have to tell of the time before comes ahead of this.
+must "an order the agent answers" drover service restart watched --service "$service"
+[ "$(outages)" = "$before" ] || fail "an ordered power-off was told as an outage: $(drover event list --vm watched -o json)"
+[ "$(mails)" = "$mails_before" ] || fail "an ordered power-off was mailed: $(lab mail)"
+checks=$((checks + 2))
+
 say "supervision goes on without the controller, and is told later, once"
 old=$(pid)
 must "kill the controller" lab controller kill
@@ -38,6 +67,11 @@ eventually "it came back" came_back
 told() { [ "$(outages)" = $((before + 1)) ]; }
 eventually "the outage is told once" told
 
+say "deleting is no outage either"
+before=$(outages) mails_before=$(mails)
 must "delete" drover vm delete watched --yes
+[ "$(outages)" = "$before" ] || fail "deleting was told as an outage"
+[ "$(mails)" = "$mails_before" ] || fail "deleting was mailed"
+checks=$((checks + 2))
 nothing_left
 passed

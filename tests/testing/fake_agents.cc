@@ -1,5 +1,7 @@
 #include "tests/testing/fake_agents.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "proto/support/status.h"
 
@@ -51,9 +53,24 @@ bool FakeAgentGateway::IsConnected(absl::string_view vm_uid) {
   return connected_.contains(std::string(vm_uid));
 }
 
-absl::Status FakeAgentGateway::Send(absl::string_view vm_uid, const drover::agent::v1::Command&) {
-  if (IsConnected(vm_uid)) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kUnavailable, "AGENT_NOT_CONNECTED", "not connected");
+void FakeAgentGateway::OnOrder(
+    std::function<void(absl::string_view, const drover::agent::v1::Command&)> take) {
+  absl::MutexLock lock(&mutex_);
+  take_ = std::move(take);
+}
+
+absl::Status FakeAgentGateway::Send(absl::string_view vm_uid,
+                                    const drover::agent::v1::Command& command) {
+  if (!IsConnected(vm_uid)) {
+    return MakeError(absl::StatusCode::kUnavailable, "AGENT_NOT_CONNECTED", "not connected");
+  }
+  std::function<void(absl::string_view, const drover::agent::v1::Command&)> take;
+  {
+    absl::MutexLock lock(&mutex_);
+    take = take_;
+  }
+  if (take) take(vm_uid, command);
+  return absl::OkStatus();
 }
 
 absl::Status FakeAgentGateway::CancelCommand(absl::string_view, absl::string_view) {

@@ -3,6 +3,7 @@
 // Thread promise: all methods from any thread.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -21,6 +22,9 @@ class FakeAgentGateway : public core::AgentGateway {
   void Enrol(const std::string& token);
   // Agents that are set up from now on do not connect.
   void KeepAway(bool away);
+  // Called with each order an agent gets, from the thread that sends it.
+  void OnOrder(
+      std::function<void(absl::string_view vm_uid, const drover::agent::v1::Command&)> take);
   // VMs with a token or an identity.
   std::set<std::string> Known() const;
 
@@ -38,6 +42,8 @@ class FakeAgentGateway : public core::AgentGateway {
   mutable absl::Mutex mutex_;
   int tokens_made_ ABSL_GUARDED_BY(mutex_) = 0;
   bool away_ ABSL_GUARDED_BY(mutex_) = false;
+  std::function<void(absl::string_view, const drover::agent::v1::Command&)> take_
+      ABSL_GUARDED_BY(mutex_);
   // By VM uid.
   std::map<std::string, std::string> tokens_ ABSL_GUARDED_BY(mutex_);
   std::set<std::string> connected_ ABSL_GUARDED_BY(mutex_);

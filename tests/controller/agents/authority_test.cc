@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <string>
 
 #include "controller/agents/identity_check.h"
@@ -34,6 +35,20 @@ TEST_F(AuthorityTest, IsTheSameAfterARestart) {
   const std::string certificate = Open()->certificate();
   world_.Reopen();
   EXPECT_EQ(Open()->certificate(), certificate);
+}
+
+TEST_F(AuthorityTest, ItsFingerprintIsWhatOpenSslSays) {
+  const auto authority = Open();
+  const std::string file = world_.directory() + "/authority.pem";
+  testing::WriteFile(file, authority->certificate());
+  const std::string command = "openssl x509 -noout -fingerprint -sha256 -in " + file;
+  FILE* said = popen(command.c_str(), "r");
+  ASSERT_NE(said, nullptr);
+  char line[256] = "";
+  EXPECT_NE(fgets(line, sizeof line, said), nullptr);
+  EXPECT_EQ(pclose(said), 0);
+  EXPECT_THAT(std::string(line), HasSubstr("Fingerprint=" + authority->Fingerprint()));
+  EXPECT_EQ(authority->Fingerprint().size(), 95u);
 }
 
 TEST_F(AuthorityTest, ItsKeyIsNowhereInTheClear) {

@@ -273,6 +273,20 @@ TEST_F(DispatcherTest, OneEntryPerVmOfABatch) {
   EXPECT_EQ(entries_[1].vm_type(), "types/mysql");
 }
 
+TEST_F(DispatcherTest, ARehearsalIsNotLoggedAsIfItWereDone) {
+  dispatcher_.OnUnary<v1::DeleteVmsRequest, v1::Operation>(
+      "InventoryService.DeleteVms", [](const auto&, const auto&) { return v1::Operation(); });
+  v1::DeleteVmsRequest request;
+  request.add_names("vms/web-01");
+  request.set_validate_only(true);
+  ASSERT_TRUE(Call("InventoryService/DeleteVms", request, "system").ok());
+  request.set_validate_only(false);
+  ASSERT_TRUE(Call("InventoryService/DeleteVms", request, "system").ok());
+  ASSERT_THAT(entries_, SizeIs(2));
+  EXPECT_EQ(entries_[0].action(), "check: " + entries_[1].action());
+  EXPECT_THAT(entries_[0].detail(), HasSubstr("validate_only"));
+}
+
 TEST_F(DispatcherTest, SigningInIsLoggedWithTheNameThatWasTried) {
   dispatcher_.OnUnary<v1::LoginRequest, v1::Session>(
       "PeopleService.Login",

@@ -176,6 +176,12 @@ TEST_F(AgentFactsTest, ContactIsToldWhenItIsNews) {
   Restart();
   ASSERT_TRUE(facts_->OnConnected("uid-1", hello).ok());
   EXPECT_THAT(Kinds(), IsEmpty());
+  // A copy's visit is no change of the VM while the VM is there.
+  gateway_.connected = true;
+  facts_->OnQuarantined("uid-1", "seen from 10.0.0.8");
+  EXPECT_EQ(inventory_->GetVm("vms/web-1")->agent_state(), drover::v1::AGENT_STATE_CONNECTED);
+  EXPECT_THAT(Kinds(), ElementsAre("agent.quarantined"));
+  gateway_.connected = false;
   facts_->OnQuarantined("uid-1", "seen from 10.0.0.9");
   EXPECT_EQ(inventory_->GetVm("vms/web-1")->agent_state(), drover::v1::AGENT_STATE_QUARANTINED);
   EXPECT_EQ(ReasonOf(facts_->OnConnected("uid-none", hello)), "VM_NOT_FOUND");

@@ -61,8 +61,23 @@ class AnsweringAgents : public AgentGateway {
     }
     return tracker_->OnUpdate(uid, update);
   }
-  absl::Status CancelCommand(absl::string_view, absl::string_view) override {
-    return absl::OkStatus();
+  // It is not there any more.
+  void Leaves(const std::string& uid) {
+    absl::MutexLock lock(&mutex_);
+    answers_.erase(uid);
+  }
+  absl::Status CancelCommand(absl::string_view uid, absl::string_view id) override {
+    if (!IsConnected(uid)) {
+      return MakeError(absl::StatusCode::kUnavailable, "AGENT_NOT_CONNECTED", "it is away");
+    }
+    CommandUpdate update;
+    {
+      absl::MutexLock lock(&mutex_);
+      orders_.push_back(absl::StrCat(uid, " cancel"));
+      update.set_command_id(std::string(id));
+      update.set_state(CommandUpdate::STATE_CANCELLED);
+    }
+    return tracker_->OnUpdate(uid, update);
   }
   absl::StatusOr<EnrolmentKit> NewEnrolmentKit(absl::string_view, absl::string_view,
                                                absl::Duration) override {
@@ -134,6 +149,24 @@ class GuestOperationsTest : public ::testing::Test {
   }
   Operation AwaitEnd(const std::string& name) {
     return Await(name, [](const Operation& operation) { return operation.has_end_time(); });
+  }
+
+  // The only child is told to be at this.
+  void AwaitDetail(const std::string& name, const std::string& detail) {
+    Await(name, [&](const Operation& parent) {
+      if (parent.targets_size() == 0 || parent.targets(0).operation().empty()) return false;
+      const auto child = runner_.Get(parent.targets(0).operation());
+      return child.ok() && child->steps(0).detail() == detail;
+    });
+  }
+  int KeptCommands() {
+    int kept = 0;
+    const absl::Status read = files_.store().Read([&](StoreReader& reader) {
+      kept = static_cast<int>(reader.List(Table::kCommands, {})->size());
+      return absl::OkStatus();
+    });
+    EXPECT_TRUE(read.ok()) << read;
+    return kept;
   }
 
   testing::TestStore files_;
@@ -243,6 +276,37 @@ TEST_F(GuestOperationsTest, CancelEndsWhatWaits) {
   agents_.Answers("uid-3", {});
   tracker_.OnConnected("uid-3");
   EXPECT_THAT(agents_.orders(), ::testing::IsEmpty());
+}
+
+TEST_F(GuestOperationsTest, CancelIsConfirmedByTheAgent) {
+  agents_.Answers("uid-1", {CommandUpdate::STATE_RUNNING, "", absl::OkStatus()});
+  auto submitted = guests_.Control(Restart({1}), {});
+  ASSERT_TRUE(submitted.ok()) << submitted.status();
+  AwaitDetail(submitted->name(), "is being done");
+  ASSERT_TRUE(runner_.Cancel(submitted->name()).ok());
+  EXPECT_EQ(AwaitEnd(submitted->name()).state(), Operation::STATE_CANCELLED);
+  EXPECT_THAT(agents_.orders(), ElementsAre("uid-1 3 1", "uid-1 cancel"));
+  EXPECT_EQ(KeptCommands(), 0);
+}
+
+TEST_F(GuestOperationsTest, AnAgentThatIsAwayStopsWhenItIsBack) {
+  agents_.Answers("uid-1", {CommandUpdate::STATE_RUNNING, "", absl::OkStatus()});
+  auto submitted = guests_.Control(Restart({1}), {});
+  ASSERT_TRUE(submitted.ok()) << submitted.status();
+  AwaitDetail(submitted->name(), "is being done");
+  agents_.Leaves("uid-1");
+  ASSERT_TRUE(runner_.Cancel(submitted->name()).ok());
+  EXPECT_EQ(AwaitEnd(submitted->name()).state(), Operation::STATE_CANCELLED);
+  EXPECT_EQ(KeptCommands(), 1);
+  // The controller has been started anew meanwhile.
+  CommandTracker later{&files_.store(), &files_.vault(), &files_.clock()};
+  ASSERT_TRUE(later.Load().ok());
+  later.SetGateway(&agents_);
+  agents_.SetTracker(&later);
+  agents_.Answers("uid-1", {CommandUpdate::STATE_RUNNING, "", absl::OkStatus()});
+  later.OnConnected("uid-1");
+  EXPECT_THAT(agents_.orders(), ElementsAre("uid-1 3 1", "uid-1 cancel"));
+  EXPECT_EQ(KeptCommands(), 0);
 }
 
 TEST_F(GuestOperationsTest, OutputComesFromTheAgent) {

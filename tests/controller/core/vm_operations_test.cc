@@ -184,6 +184,27 @@ TEST_F(VmOperationsTest, PowerAndHardware) {
   EXPECT_EQ(bench_.inventory().GetVm("vms/web-01")->memory_mb(), 4096);
 }
 
+TEST_F(VmOperationsTest, AgentsAreToldBeforeTheirMachineGoesDown) {
+  bench_.AwaitEnd(bench_.Create("web-01", "10.0.0.15"));
+  const auto power = [&](drover::v1::PowerAction action, int deadline) {
+    auto operation = bench_.operations().power().Operation("vms/web-01", action, deadline);
+    EXPECT_TRUE(operation.ok());
+    return bench_.AwaitEnd(bench_.runner().Submit(*std::move(operation))).state();
+  };
+  bench_.host().FailMethod("PowerOff", absl::InternalError("it will not"));
+  EXPECT_EQ(power(drover::v1::POWER_ACTION_OFF, 20), Operation::STATE_FAILED);
+  EXPECT_THAT(bench_.shutdowns(), ElementsAre(50, 0));
+  bench_.host().FailMethod("PowerOff", absl::OkStatus());
+  EXPECT_EQ(power(drover::v1::POWER_ACTION_RESTART, 0), Operation::STATE_SUCCEEDED);
+  EXPECT_THAT(bench_.shutdowns(), ElementsAre(50, 0, 150));
+  EXPECT_EQ(power(drover::v1::POWER_ACTION_OFF, 20), Operation::STATE_SUCCEEDED);
+  EXPECT_THAT(bench_.shutdowns(), ElementsAre(50, 0, 150, 50));
+  // What is off is told nothing.
+  EXPECT_EQ(power(drover::v1::POWER_ACTION_OFF, 20), Operation::STATE_SUCCEEDED);
+  EXPECT_EQ(power(drover::v1::POWER_ACTION_ON, 0), Operation::STATE_SUCCEEDED);
+  EXPECT_THAT(bench_.shutdowns(), ElementsAre(50, 0, 150, 50));
+}
+
 TEST_F(VmOperationsTest, ImportWithAnAgentThenForget) {
   const std::string object = bench_.host().AddVm("old-box", true, "10.0.0.30");
   drover::v1::ImportVmRequest request;

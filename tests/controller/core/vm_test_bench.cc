@@ -33,7 +33,20 @@ void VmTestBench::Start() {
   EXPECT_TRUE(inventory_->Load().ok());
   estate_ = std::make_unique<HypervisorEstate>(&connector_, inventory_.get(), events_.get(), clock);
   EXPECT_TRUE(estate_->Start().ok());
-  const VmWorld world{inventory_.get(), estate_.get(), &agents_, &prober_, &files_.vault(), clock};
+  commands_ = std::make_unique<CommandTracker>(&store_, &files_.vault(), clock);
+  commands_->SetGateway(&agents_);
+  agents_.OnOrder([this](absl::string_view uid, const drover::agent::v1::Command& command) {
+    {
+      absl::MutexLock lock(&mutex_);
+      shutdowns_.push_back(command.prepare_shutdown().seconds());
+    }
+    CommandTracker::Update done;
+    done.set_command_id(command.id());
+    done.set_state(CommandTracker::Update::STATE_SUCCEEDED);
+    (void)commands_->OnUpdate(uid, done);
+  });
+  const VmWorld world{inventory_.get(), estate_.get(), &agents_,       &prober_,
+                      &files_.vault(),  clock,         commands_.get()};
   GuestSetupOptions options;
   options.agent_program = agent_program_;
   operations_ = std::make_unique<VmOperations>(world, options);
@@ -54,6 +67,7 @@ void VmTestBench::Stop() {
   estate_->Stop();
   runner_.reset();
   operations_.reset();
+  commands_.reset();
   estate_.reset();
   inventory_.reset();
   events_.reset();

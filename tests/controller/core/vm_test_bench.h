@@ -5,8 +5,10 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/synchronization/mutex.h"
+#include "controller/core/command_tracker.h"
 #include "controller/core/event_log.h"
 #include "controller/core/hypervisor_estate.h"
 #include "controller/core/inventory.h"
@@ -38,9 +40,16 @@ class VmTestBench {
   testing::FakeAgentGateway& agents() { return agents_; }
   testing::FakeProber& prober() { return prober_; }
   Inventory& inventory() { return *inventory_; }
+  HypervisorEstate& estate() { return *estate_; }
+  CommandTracker& commands() { return *commands_; }
   OperationRunner& runner() { return *runner_; }
   VmOperations& operations() { return *operations_; }
   EventLog& events() { return *events_; }
+  // Windows that agents were told to expect a shutdown in, in seconds; 0 = not after all.
+  std::vector<int> shutdowns() const {
+    absl::MutexLock lock(&mutex_);
+    return shutdowns_;
+  }
 
   // An environment "prod" and a type "web" are there.
   static drover::v1::CreateVmRequest CreateRequest(const std::string& id, const std::string& ip);
@@ -72,12 +81,14 @@ class VmTestBench {
   testing::FakeConnector connector_{host_};
   std::string agent_program_;
 
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
+  std::vector<int> shutdowns_ ABSL_GUARDED_BY(mutex_);
   int64_t changes_ ABSL_GUARDED_BY(mutex_) = 0;
 
   std::unique_ptr<EventLog> events_;
   std::unique_ptr<Inventory> inventory_;
   std::unique_ptr<HypervisorEstate> estate_;
+  std::unique_ptr<CommandTracker> commands_;
   std::unique_ptr<VmOperations> operations_;
   std::unique_ptr<OperationRunner> runner_;
 };

@@ -12,32 +12,63 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sort"
 	"strings"
 	"syscall"
 	"time"
 )
 
+// splitConfig takes "section.key=value" apart; the value is TOML.
+func splitConfig(setting string) (section, key, value string, err error) {
+	name, value, found := strings.Cut(setting, "=")
+	section, key, dotted := strings.Cut(name, ".")
+	if !found || !dotted || section == "" || key == "" || value == "" {
+		return "", "", "", fmt.Errorf("lab run: --config wants SECTION.KEY=VALUE, not %q", setting)
+	}
+	return section, key, value, nil
+}
+
+func sortedKeys[V any](values map[string]V) []string {
+	keys := make([]string, 0, len(values))
+	for key := range values {
+		keys = append(keys, key)
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+// controllerConfig is the lab's own settings with those of --config in their place.
 func (l *lab) controllerConfig() string {
-	return fmt.Sprintf(`# Written by the lab.
-[server]
-listen = "10.213.0.1:8443"
-
-[agents]
-listen = "10.213.0.1:8444"
-address = "10.213.0.1:8444"
-binary = %q
-
-[store]
-directory = %q
-
-[reachability]
-interval_seconds = 1
-
-[mail]
-smtp = "smtp://10.213.0.1:25"
-from = "drover@lab"
-starttls = false
-`, filepath.Join(l.plan.Build, "agent/drover-agent"), filepath.Join(l.plan.State, "controller"))
+	settings := append([]string{
+		`server.listen="10.213.0.1:8443"`,
+		`agents.listen="10.213.0.1:8444"`,
+		`agents.address="10.213.0.1:8444"`,
+		fmt.Sprintf("agents.binary=%q", filepath.Join(l.plan.Build, "agent/drover-agent")),
+		fmt.Sprintf("store.directory=%q", filepath.Join(l.plan.State, "controller")),
+		"reachability.interval_seconds=1",
+		`mail.smtp="smtp://10.213.0.1:25"`,
+		`mail.from="drover@lab"`,
+		"mail.starttls=false",
+	}, l.plan.Config...)
+	sections := map[string]map[string]string{}
+	for _, setting := range settings {
+		section, key, value, err := splitConfig(setting)
+		if err != nil {
+			continue
+		}
+		if sections[section] == nil {
+			sections[section] = map[string]string{}
+		}
+		sections[section][key] = value
+	}
+	text := "# Written by the lab.\n"
+	for _, section := range sortedKeys(sections) {
+		text += "\n[" + section + "]\n"
+		for _, key := range sortedKeys(sections[section]) {
+			text += key + " = " + sections[section][key] + "\n"
+		}
+	}
+	return text
 }
 
 func (l *lab) startController() error {
@@ -48,18 +79,18 @@ func (l *lab) startController() error {
 	if err := os.WriteFile(config, []byte(l.controllerConfig()), 0o600); err != nil {
 		return err
 	}
-	once, err := l.runController()
+	once, authority, err := l.runController()
 	if err != nil {
 		return err
 	}
-	if once == "" {
-		return errors.New("droverd printed no one-time password at its first start")
+	if once == "" || authority == "" {
+		return errors.New("droverd printed no one-time password, or no fingerprint, at its first start")
 	}
 	mode := "register"
 	if l.plan.Bare {
 		mode = "bare"
 	}
-	command := exec.Command(filepath.Join(l.plan.Source, "sign-in"), l.plan.State, mode)
+	command := exec.Command(filepath.Join(l.plan.Source, "sign-in"), l.plan.State, mode, authority)
 	command.Env, command.Dir = l.environment(), l.plan.State
 	command.Stdin = strings.NewReader(once + "\n")
 	if out, err := command.CombinedOutput(); err != nil {
@@ -69,11 +100,11 @@ func (l *lab) startController() error {
 	return nil
 }
 
-// runController starts droverd and returns when it serves; the one-time password is only there at the first start.
-func (l *lab) runController() (once string, err error) {
+// runController starts droverd and returns when it serves; password and fingerprint are only there at the first start.
+func (l *lab) runController() (once, authority string, err error) {
 	log, err := os.OpenFile(filepath.Join(l.plan.State, "controller.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	defer log.Close()
 	command := exec.Command(filepath.Join(l.plan.Build, "controller/droverd"), "--config", filepath.Join(l.plan.State, "controller.toml"))
@@ -82,10 +113,10 @@ func (l *lab) runController() (once string, err error) {
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	output, err := command.StdoutPipe()
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if err := command.Start(); err != nil {
-		return "", err
+		return "", "", err
 	}
 	l.controller = command
 	lines := make(chan string)
@@ -101,18 +132,21 @@ func (l *lab) runController() (once string, err error) {
 		case line, open := <-lines:
 			if !open {
 				_ = command.Wait()
-				return "", fmt.Errorf("droverd ended (%v): %s", command.ProcessState, tail(log.Name()))
+				return "", "", fmt.Errorf("droverd ended (%v): %s", command.ProcessState, tail(log.Name()))
 			}
 			if _, text, found := strings.Cut(line, "One-time password:"); found {
 				once = strings.TrimSpace(text)
 			}
+			if _, text, found := strings.Cut(line, "Authority, as the first sign-in shows it: SHA-256"); found {
+				authority = strings.TrimSpace(text)
+			}
 			if strings.HasPrefix(line, "droverd: ready") {
 				go l.drain(command, lines)
-				return once, nil
+				return once, authority, nil
 			}
 		case <-limit:
 			_ = command.Process.Kill()
-			return "", fmt.Errorf("droverd is not ready after 60 s: %s", tail(log.Name()))
+			return "", "", fmt.Errorf("droverd is not ready after 60 s: %s", tail(log.Name()))
 		}
 	}
 }
@@ -166,6 +200,6 @@ func (l *lab) actOnController(action string) error {
 	default:
 		return errors.New("what? kill, start or restart")
 	}
-	_, err := l.runController()
+	_, _, err := l.runController()
 	return err
 }

@@ -30,6 +30,7 @@ type plan struct {
 	Bare         bool     `json:"bare"`
 	NoController bool     `json:"no_controller"`
 	Settings     []string `json:"settings"`
+	Config       []string `json:"config"` // SECTION.KEY=VALUE for the controller
 	Command      []string `json:"command"`
 	Directory    string   `json:"directory"`
 }
@@ -49,12 +50,18 @@ func parseRun(args []string) (*plan, bool, error) {
 	flags.BoolVar(&p.NoController, "no-controller", false, "hosts and guests only")
 	keep := flags.Bool("keep-state", false, "leave the state directory, for its logs")
 	flags.Var((*stringList)(&p.Settings), "set", "NAME=VALUE of every host, as `lab set`; repeatable")
+	flags.Var((*stringList)(&p.Config), "config", "SECTION.KEY=VALUE of the controller's configuration; repeatable")
 	if err := flags.Parse(args); err != nil {
 		return nil, false, err
 	}
 	p.Command = flags.Args()
 	if len(p.Command) == 0 {
 		return nil, false, errors.New("lab run: which command? lab run [options] -- COMMAND...")
+	}
+	for _, setting := range p.Config {
+		if _, _, _, err := splitConfig(setting); err != nil {
+			return nil, false, err
+		}
 	}
 	if p.ESXi < 0 || p.ESXi > 50 {
 		return nil, false, errors.New("lab run: --esxi wants 0 to 50")
