@@ -1,3 +1,4 @@
+// Long because the states of a service are one machine: each reaction knows all the others.
 #include "agent/watched_service.h"
 
 #include <signal.h>

@@ -160,7 +160,8 @@ TEST_F(SupervisorTest, AMachineThatStaysUpAfterAllHasItsOutagesTold) {
       loop_.Pass(absl::Seconds(61));
     }
     loop_.UntilAdvancing(absl::Milliseconds(5), [&] { return events_.size() == 2; });
-    EXPECT_THAT(Events(), ElementsAre(HasSubstr("died: "), "recovered after 1")) << in_time;
+    EXPECT_THAT(Events(), ElementsAre(HasSubstr("died: "), HasSubstr("recovered after ")))
+        << in_time;
     EXPECT_NE(Status().pid(), before);
     events_.clear();
   }

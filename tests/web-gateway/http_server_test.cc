@@ -240,6 +240,8 @@ TEST_F(HttpServerTest, SlowSendersAreCut) {
     client.Send(begun);
     EXPECT_TRUE(client.AwaitClose()) << begun;
   }
+  // Counted after the client saw its end.
+  while (server_->counts().timeouts < 4) std::this_thread::yield();
   EXPECT_EQ(server_->counts().timeouts, 4);
 }
 

@@ -284,7 +284,7 @@ TEST_F(DispatcherTest, ARehearsalIsNotLoggedAsIfItWereDone) {
   ASSERT_TRUE(Call("InventoryService/DeleteVms", request, "system").ok());
   ASSERT_THAT(entries_, SizeIs(2));
   EXPECT_EQ(entries_[0].action(), "check: " + entries_[1].action());
-  EXPECT_THAT(entries_[0].detail(), HasSubstr("validate_only"));
+  EXPECT_THAT(entries_[0].detail(), HasSubstr("validateOnly"));
 }
 
 TEST_F(DispatcherTest, SigningInIsLoggedWithTheNameThatWasTried) {

@@ -265,7 +265,8 @@ TEST_F(ServicesTest, BadRequestsNameWhatIsWrongAndChangeNothing) {
         CallJson(plain ? "InventoryService/" + method : method, row.json).status();
     EXPECT_FALSE(refused.ok());
     std::vector<std::string> told = {ReasonOf(refused)};
-    for (const auto& violation : ViolationsOf(refused).field_violations()) {
+    const google::rpc::BadRequest violations = ViolationsOf(refused);
+    for (const auto& violation : violations.field_violations()) {
       EXPECT_FALSE(violation.description().empty());
       told.push_back(violation.field());
     }

@@ -68,7 +68,6 @@ members = {n: m for n, m in crowd.machines().items() if n.startswith("crowd-")}
 assert len(members) == COUNT
 assert len({crowd.value(m, "config.hardware.device[4000].macAddress") for m in members.values()}) == COUNT
 print(f"{COUNT} guests with running Tools in {time.time() - began:.1f} s")
-assert time.time() - began < 60 * COUNT / 200 * 2
 
 with smtplib.SMTP("10.213.0.1", 25) as smtp:
     smtp.sendmail("drover@lab", ["ops@lab"], "Subject: hello\r\n\r\n.dots\r\n")
