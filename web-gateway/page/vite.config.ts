@@ -1,6 +1,6 @@
 import vue from '@vitejs/plugin-vue';
 import { fileURLToPath } from 'node:url';
-import { defineConfig } from 'vite';
+import { defineConfig } from 'vitest/config';
 
 // `npm run dev` proxies the calls to a gateway that runs already.
 const gateway = process.env.DROVER_GATEWAY ?? 'http://127.0.0.1:8080';
@@ -18,5 +18,6 @@ export default defineConfig({
     chunkSizeWarningLimit: 1200,
   },
   worker: { format: 'es' },
+  test: { setupFiles: ['tests/setup.mjs'] },
   server: { proxy: { '/v1': gateway, '/version': gateway } },
 });
