@@ -13,7 +13,8 @@ must "add user" sh -c "echo 'First-password-1' | drover user add mei --role admi
 export DROVER_SCREENSHOTS=$DROVER_BUILD/screenshots
 rm -rf "$DROVER_SCREENSHOTS"
 mkdir -p "$DROVER_SCREENSHOTS"
-must "the browser's journeys" node "$(dirname "$0")/page/run.mjs"
+# Without every_page, which looks at all addresses for barriers: run it alone by its name.
+must "the browser's journeys" node "$(dirname "$0")/page/run.mjs" sign_in home live vm wrong_input environment language roles reconnect
 must "delete" drover vm delete watched-1 watched-2 watched-3 --yes
 nothing_left
 passed
