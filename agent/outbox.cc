@@ -22,6 +22,8 @@ int Importance(const v1::AgentEvent& event) {
     case v1::AgentEvent::kServiceRecovered:
     case v1::AgentEvent::kServiceUnhealthy:
       return 1;
+    case v1::AgentEvent::kMailSent:
+    case v1::AgentEvent::kNetworkPutBack:
     case v1::AgentEvent::kServiceDied:
       return 2;
     case v1::AgentEvent::kServiceGivenUp:

@@ -11,7 +11,6 @@
 #include "controller/core/vm_world.h"
 #include "proto/support/resource_name.h"
 #include "proto/support/status.h"
-#include "proto/support/time.h"
 
 namespace drover::core {
 namespace {
@@ -24,7 +23,6 @@ using drover::v1::Vm;
 
 constexpr absl::Duration kUsualTimeToLive = absl::Minutes(10);
 constexpr absl::Duration kOutputPatience = absl::Seconds(10);
-constexpr absl::Duration kStopPatience = absl::Seconds(15);
 constexpr char kCommandKey[] = "command";
 
 absl::string_view VerbOf(drover::v1::ServiceAction action) {
@@ -42,45 +40,6 @@ absl::string_view VerbOf(drover::v1::ServiceAction action) {
 
 std::string WhatOf(const ControlServicesRequest& request) {
   return request.services().empty() ? "all services" : absl::StrJoin(request.services(), ", ");
-}
-
-// Which end of a command is which error; the reasons become the targets' states.
-absl::Status StatusOf(const CommandUpdate& update) {
-  switch (update.state()) {
-    case CommandUpdate::STATE_SUCCEEDED:
-      return absl::OkStatus();
-    case CommandUpdate::STATE_TIMED_OUT:
-      return MakeError(absl::StatusCode::kDeadlineExceeded, "COMMAND_TIMED_OUT",
-                       "the agent ended the command because it took too long");
-    case CommandUpdate::STATE_EXPIRED:
-      return MakeError(absl::StatusCode::kDeadlineExceeded, "COMMAND_EXPIRED",
-                       "the agent did not come for the command in time; nothing was done");
-    case CommandUpdate::STATE_CANCELLED:
-      return absl::CancelledError("the command was cancelled");
-    default:
-      break;
-  }
-  absl::Status failed = FromRpcStatus(update.error());
-  if (!failed.ok()) return failed;
-  return absl::InternalError("the agent says that the command failed, and not why");
-}
-
-absl::Status CheckAgent(const Vm& vm) {
-  switch (vm.agent_state()) {
-    case drover::v1::AGENT_STATE_CONNECTED:
-    case drover::v1::AGENT_STATE_CONTACT_LOST:
-      return absl::OkStatus();
-    case drover::v1::AGENT_STATE_QUARANTINED:
-      return MakeError(absl::StatusCode::kFailedPrecondition, "AGENT_QUARANTINED",
-                       absl::StrCat("the agent of ", IdOf(vm.name()),
-                                    " is away, and another machine shows its identity; nothing "
-                                    "is sent before the VM itself is back"),
-                       {{"vm", vm.name()}});
-    default:
-      return MakeError(absl::StatusCode::kFailedPrecondition, "AGENT_MISSING",
-                       absl::StrCat("VM ", IdOf(vm.name()), " has no agent yet"),
-                       {{"vm", vm.name()}});
-  }
 }
 
 OperationRequest ChildOf(const ControlServicesRequest& request, const Vm& vm) {
@@ -175,44 +134,23 @@ std::vector<OperationStep> GuestOperations::Steps(const OperationRecord& record)
 absl::Status GuestOperations::Run(const ControlServicesRequest& request,
                                   OperationContext& context) {
   DROVER_ASSIGN_OR_RETURN(const Vm vm, inventory_->GetVm(request.vms(0)));
-  std::string id = context.Recall(kCommandKey);
-  if (id.empty()) {
-    id = commands_->NewId();
-    DROVER_RETURN_IF_ERROR(context.Remember(kCommandKey, id));
-  }
-  absl::Duration time_to_live = request.time_to_live_seconds() > 0
-                                    ? absl::Seconds(request.time_to_live_seconds())
-                                    : kUsualTimeToLive;
-  const Operation& operation = context.record().operation();
+  const absl::Duration time_to_live = request.time_to_live_seconds() > 0
+                                          ? absl::Seconds(request.time_to_live_seconds())
+                                          : kUsualTimeToLive;
   Command command;
-  command.set_id(id);
-  *command.mutable_expire_time() = ToProto(FromProto(operation.create_time()) + time_to_live);
   *command.mutable_control_service()->mutable_services() = request.services();
   command.mutable_control_service()->set_action(
       static_cast<drover::agent::v1::ControlService::Action>(request.action()));
-  DROVER_RETURN_IF_ERROR(commands_->Order(vm.uid(), command, operation.name()));
-  context.Report(0, agents_->IsConnected(vm.uid()) ? "sent" : "waits for the agent to come back");
-  auto ended = commands_->Wait(id, context.stop(), [&](const CommandUpdate& update) {
-    context.Report(50,
-                   update.state() == CommandUpdate::STATE_RUNNING ? "is being done" : "delivered");
-  });
-  // The command goes on without the wait; whoever continues the operation finds it.
-  DROVER_RETURN_IF_ERROR(ended.status());
-  if (!ended->output().empty()) context.Log(ended->output());
-  DROVER_RETURN_IF_ERROR(commands_->Forget(id));
-  return StatusOf(*ended);
+  DROVER_ASSIGN_OR_RETURN(
+      const CommandUpdate ended,
+      orders_.CarryOut(context, kCommandKey, vm, std::move(command), time_to_live));
+  return StatusOf(ended);
 }
 
 absl::Status GuestOperations::Undo(OperationContext& context) {
-  std::string id = context.Recall(kCommandKey);
-  if (id.empty()) return absl::OkStatus();
   // What the agent has begun it ends, with all its processes; a service it has changed stays as it
-  // is. The operation is over when the agent has said so (P15), or is not there to say it.
-  DROVER_ASSIGN_OR_RETURN(const std::optional<CommandUpdate> ended,
-                          commands_->Stop(id, kStopPatience, context.stop()));
-  if (!ended)
-    context.Log("the agent has not confirmed that it stopped; it is told when it is back");
-  return absl::OkStatus();
+  // is.
+  return orders_.Withdraw(context, kCommandKey);
 }
 
 absl::StatusOr<drover::v1::ServiceOutput> GuestOperations::Output(

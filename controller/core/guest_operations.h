@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "controller/core/agent_orders.h"
 #include "controller/core/command_tracker.h"
 #include "controller/core/inventory.h"
 #include "controller/core/operation_runner.h"
@@ -30,7 +31,8 @@ class GuestOperations {
         commands_(commands),
         agents_(agents),
         runner_(runner),
-        clock_(clock) {}
+        clock_(clock),
+        orders_(commands, agents) {}
 
   // Before the runner starts.
   void Register();
@@ -59,6 +61,7 @@ class GuestOperations {
   AgentGateway* const agents_;
   OperationRunner* const runner_;
   Clock* const clock_;
+  AgentOrders orders_;
 };
 
 }  // namespace drover::core

@@ -201,6 +201,18 @@ enum class Table {
   kMails,
   // What owners were told of services.
   kAlerts,
+  // Working copies as last read, by "VM uid/id"; owner = the VM's uid.
+  kWorkingCopies,
+  // Rollouts beside their operations; keys sort by time.
+  kRollouts,
+  // By "environment/type".
+  kAutomaticUpgrades,
+  // Commits that hooks or polls told of and no rollout has taken up.
+  kCommits,
+  // Configuration profiles of users; those that came with Drover are files.
+  kProfiles,
+  // Configurations that were applied; owner = the environment. Keys sort by time.
+  kConfigurations,
   // Small values of the platform itself, by name.
   kSettings,
 };

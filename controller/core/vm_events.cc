@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "controller/core/vm_query.h"
 #include "proto/support/resource_name.h"
 #include "proto/support/time.h"
@@ -88,6 +89,32 @@ Event Unhealthy(const AgentEvent& told, const Vm& vm) {
   return event;
 }
 
+Event MailSent(const AgentEvent& told, const Vm& vm) {
+  const auto& sent = told.mail_sent();
+  const std::string to = absl::StrJoin(sent.to(), ", ");
+  Event event = sent.problem().empty()
+                    ? VmEvent("agent.mail_sent", Event::SEVERITY_INFO, vm,
+                              absl::StrCat("the agent of ", Where(vm), " told ", to, " itself: ",
+                                           sent.subject(), "; the controller was out of its reach"))
+                    : VmEvent("agent.mail_sent", Event::SEVERITY_WARNING, vm,
+                              absl::StrCat("the agent of ", Where(vm), " could not tell ", to,
+                                           " itself: ", sent.problem()));
+  event.set_subject(sent.service());
+  Attribute(event, "to", to);
+  Attribute(event, "subject", sent.subject());
+  Attribute(event, "problem", sent.problem());
+  return event;
+}
+
+Event NetworkPutBack(const AgentEvent& told, const Vm& vm) {
+  const auto& put_back = told.network_put_back();
+  Event event =
+      VmEvent("network.put_back", Event::SEVERITY_WARNING, vm,
+              absl::StrCat("the network of ", Where(vm), " is as before: ", put_back.why()));
+  Attribute(event, "why", Tail(put_back.why()));
+  return event;
+}
+
 Event Described(const AgentEvent& told, const Vm& vm) {
   switch (told.event_case()) {
     case AgentEvent::kServiceDied:
@@ -108,6 +135,10 @@ Event Described(const AgentEvent& told, const Vm& vm) {
                                   " between ", TimeText(told.events_dropped().first_time()),
                                   " and ", TimeText(told.events_dropped().last_time()),
                                   " are lost: its outbox was full"));
+    case AgentEvent::kMailSent:
+      return MailSent(told, vm);
+    case AgentEvent::kNetworkPutBack:
+      return NetworkPutBack(told, vm);
     case AgentEvent::EVENT_NOT_SET:
       break;
   }

@@ -37,6 +37,18 @@ absl::string_view NameOf(core::Table table) {
       return "mails";
     case core::Table::kAlerts:
       return "alerts";
+    case core::Table::kWorkingCopies:
+      return "working_copies";
+    case core::Table::kRollouts:
+      return "rollouts";
+    case core::Table::kAutomaticUpgrades:
+      return "automatic_upgrades";
+    case core::Table::kCommits:
+      return "commits";
+    case core::Table::kProfiles:
+      return "profiles";
+    case core::Table::kConfigurations:
+      return "configurations";
     case core::Table::kSettings:
       return "settings";
   }
