@@ -13,6 +13,8 @@ std::vector<Command> InventoryCommands();
 std::vector<Command> DocumentCommands();
 std::vector<Command> GuestCommands();
 std::vector<Command> ActivityCommands();
+// doctor, mail test.
+std::vector<Command> PlatformCommands();
 // help, completion, version.
 std::vector<Command> OwnCommands();
 

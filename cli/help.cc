@@ -30,6 +30,8 @@ const std::vector<std::pair<std::string, std::string>>& Nouns() {
       {"dashboard", "totals"},
       {"log", "the platform log: who did what"},
       {"user", "people and their roles"},
+      {"doctor", "is all well, and what to do"},
+      {"mail", "test mail"},
       {"completion", "completion for bash, zsh, fish"},
       {"help", "help of a command; exit-codes"},
       {"version", "version of this program"},

@@ -277,7 +277,7 @@ export async function reconnect(browser) {
 // Every address, in both languages and both looks.
 const routes = [
   '/', '/vms/new', '/vms/import', '/vms/watched-1', '/vms/watched-1?tab=events', '/environments?open=test', '/environments/deploy', '/upgrade', '/upgrade?tab=rollouts', '/upgrade?tab=automatic',
-  '/configuration', '/configuration?tab=history', '/profiles', '/operations', '/events', '/log', '/log?dialog=backups', '/users', '/users?dialog=add', '/types', '/types/web', '/hypervisors', '/hypervisors?dialog=add', '/self', '/nowhere',
+  '/configuration', '/configuration?tab=history', '/profiles', '/operations', '/events', '/log', '/log?dialog=backups', '/users', '/users?dialog=add', '/types', '/types/web', '/hypervisors', '/hypervisors?dialog=add', '/health', '/self', '/nowhere',
 ];
 export async function every_page(browser) {
   const headings = {};

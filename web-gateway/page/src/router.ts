@@ -28,6 +28,7 @@ export const router = createRouter({
     { path: '/types', component: () => import('@/pages/TypesPage.vue') },
     { path: '/types/:id', component: () => import('@/pages/TypePage.vue'), props: true },
     { path: '/hypervisors', component: () => import('@/pages/HypervisorsPage.vue') },
+    { path: '/health', component: () => import('@/pages/HealthPage.vue') },
     { path: '/self', component: () => import('@/pages/SelfPage.vue') },
     { path: '/:rest(.*)*', component: () => import('@/pages/NotFoundPage.vue') },
   ],

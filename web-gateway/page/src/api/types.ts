@@ -37,4 +37,5 @@ export type Profile = Message<'Profile'>;
 export type ServiceStatus = Message<'ServiceStatus'>;
 export type WorkingCopy = Message<'WorkingCopy'>;
 export type Rollout = Message<'Rollout'>;
+export type PlatformHealth = Message<'PlatformHealth'>;
 export type Dashboard = Message<'Dashboard'>;

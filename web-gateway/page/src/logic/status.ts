@@ -96,6 +96,11 @@ const tables: Record<string, Record<string, Look>> = {
     RESULT_SERVICE_MISSING: look('bad', 'hollow', 'check.service_missing'),
     RESULT_WRONG_ANSWER: look('bad', 'warn', 'check.wrong_answer'),
   },
+  platform: {
+    STATE_OK: look('good', 'check', 'platform.ok'),
+    STATE_WARNING: look('warn', 'warn', 'severity.warning'),
+    STATE_ERROR: look('bad', 'cross', 'severity.error'),
+  },
   logKind: {
     LOG_KIND_LOGIN: look('quiet', 'people', 'log.kind.login'),
     LOG_KIND_OPERATION: look('busy', 'gear', 'log.kind.operation'),
