@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "agent/guest_password.h"
 #include "agent/watched_service.h"
 #include "proto/support/log.h"
 #include "proto/support/status.h"
@@ -20,14 +21,59 @@ constexpr size_t kIdsWithoutEnd = 1000;
 constexpr absl::Duration kForgetAfter = absl::Hours(24);
 constexpr absl::Duration kStandardTimeout = absl::Minutes(10);
 
-bool Repeatable(const v1::Command& command) {
-  return command.has_nop() || command.has_get_service_output() || command.has_prepare_shutdown();
-}
+// Longest piece of output of one update.
+constexpr size_t kPiece = 64 << 10;
+
+// Services started, stopped and restarted. What the supervisor has changed stays.
+class ServiceControlWork : public OrderWork {
+ public:
+  ServiceControlWork(Supervisor* supervisor, v1::ControlService order)
+      : supervisor_(supervisor), order_(std::move(order)) {}
+  void Abort(std::function<void(absl::Status)> ended) override {
+    supervisor_->Abort(order_, std::move(ended));
+  }
+
+ private:
+  Supervisor* const supervisor_;
+  const v1::ControlService order_;
+};
 
 }  // namespace
 
 CommandRunner::CommandRunner(EventLoop* loop, Supervisor* supervisor, Tell tell)
-    : loop_(loop), supervisor_(supervisor), tell_(std::move(tell)) {}
+    : loop_(loop), supervisor_(supervisor), tell_(std::move(tell)) {
+  RegisterOwn();
+}
+
+void CommandRunner::Register(v1::Command::OrderCase kind, AfterInterruption after,
+                             OrderFactory factory) {
+  kinds_[kind] = {after, std::move(factory)};
+}
+
+void CommandRunner::RegisterOwn() {
+  using Started = absl::StatusOr<std::unique_ptr<OrderWork>>;
+  Register(v1::Command::kControlService, AfterInterruption::kFail,
+           [this](const v1::Command& command, OrderVoice voice) -> Started {
+             auto work =
+                 std::make_unique<ServiceControlWork>(supervisor_, command.control_service());
+             supervisor_->Control(command.control_service(),
+                                  [voice](absl::Status status) { voice.done(status, {}); });
+             return work;
+           });
+  Register(v1::Command::kSetPassword, AfterInterruption::kFail,
+           [this](const v1::Command& command, OrderVoice voice) -> Started {
+             const v1::SetPassword& order = command.set_password();
+             return PasswordChange::Start(loop_, order.account().empty() ? "root" : order.account(),
+                                          order.password(),
+                                          [voice](absl::Status status) { voice.done(status, {}); });
+           });
+}
+
+AfterInterruption CommandRunner::After(const v1::Command& command) const {
+  const auto kind = kinds_.find(command.order_case());
+  // The others are over at once.
+  return kind == kinds_.end() ? AfterInterruption::kRepeat : kind->second.after;
+}
 
 CommandRunner::~CommandRunner() {
   *alive_ = false;
@@ -54,7 +100,7 @@ void CommandRunner::Replay(absl::string_view record) {
 void CommandRunner::SettleInterrupted() {
   std::vector<std::string> interrupted;
   for (const auto& [id, entry] : entries_) {
-    if (!entry.has_result()) interrupted.push_back(id);
+    if (!entry.has_result() && !entry.survives()) interrupted.push_back(id);
   }
   for (const std::string& id : interrupted) {
     if (entries_[id].repeatable()) {
@@ -77,7 +123,8 @@ void CommandRunner::Accept(const v1::Command& command) {
   v1::InboxEntry entry;
   entry.set_command_id(command.id());
   if (command.has_expire_time()) *entry.mutable_expire_time() = command.expire_time();
-  entry.set_repeatable(Repeatable(command));
+  entry.set_repeatable(After(command) == AfterInterruption::kRepeat);
+  entry.set_survives(After(command) == AfterInterruption::kSurvive);
   if (command.has_expire_time() && Now() > FromProto(command.expire_time())) {
     entries_[command.id()] = std::move(entry);
     return FinishAs(command.id(), v1::CommandUpdate::STATE_EXPIRED,
@@ -94,67 +141,64 @@ void CommandRunner::Accept(const v1::Command& command) {
 }
 
 void CommandRunner::Begin(const v1::Command& command) {
+  const std::string& id = command.id();
   switch (command.order_case()) {
     case v1::Command::kNop:
-      return Finish(command.id(), absl::OkStatus());
-    case v1::Command::kControlService:
-      return BeginControl(command);
+      return Finish(id, absl::OkStatus());
     case v1::Command::kGetServiceOutput:
       return AnswerOutput(command);
-    case v1::Command::kSetPassword:
-      return BeginPassword(command);
     case v1::Command::kPrepareShutdown:
       supervisor_->PrepareShutdown(absl::Seconds(command.prepare_shutdown().seconds()));
-      return Finish(command.id(), absl::OkStatus());
+      return Finish(id, absl::OkStatus());
     default:
       break;
   }
-  Finish(command.id(), MakeError(absl::StatusCode::kUnimplemented, "UNKNOWN_ORDER",
-                                 "this agent does not know the order; upgrade the agent"));
-}
-
-void CommandRunner::BeginControl(const v1::Command& command) {
-  const std::string id = command.id();
-  Work& work = working_[id];
-  work.control = command.control_service();
+  const auto kind = kinds_.find(command.order_case());
+  if (kind == kinds_.end()) {
+    return Finish(id, MakeError(absl::StatusCode::kUnimplemented, "UNKNOWN_ORDER",
+                                "this agent does not know the order; upgrade the agent"));
+  }
+  working_[id];
+  TellState(id, v1::CommandUpdate::STATE_RUNNING);
+  auto order = kind->second.factory(command, VoiceOf(id));
+  if (!order.ok()) return Finish(id, order.status());
+  const auto work = working_.find(id);
+  if (work == working_.end()) return;
+  work->second.order = *std::move(order);
   const absl::Duration limit =
       command.timeout_seconds() > 0 ? absl::Seconds(command.timeout_seconds()) : kStandardTimeout;
-  work.timeout = loop_->RunAfter(limit, [this, id, limit] {
+  work->second.timeout = loop_->RunAfter(limit, [this, id, limit] {
     End(id, v1::CommandUpdate::STATE_TIMED_OUT,
         absl::StrCat("ended after ", FormatDuration(limit)));
   });
-  TellState(id, v1::CommandUpdate::STATE_RUNNING);
-  supervisor_->Control(command.control_service(), [this, id, alive = alive_](absl::Status status) {
-    if (*alive) Finish(id, status);
-  });
 }
 
-void CommandRunner::BeginPassword(const v1::Command& command) {
-  const std::string id = command.id();
-  const v1::SetPassword& order = command.set_password();
-  auto change = PasswordChange::Start(loop_, order.account().empty() ? "root" : order.account(),
-                                      order.password(), [this, id](absl::Status status) {
-                                        // Not from within the change, which this destroys.
-                                        loop_->Post([this, id, status, alive = alive_] {
-                                          if (*alive) Finish(id, status);
-                                        });
-                                      });
-  if (!change.ok()) return Finish(id, change.status());
-  Work& work = working_[id];
-  work.password = *std::move(change);
-  const absl::Duration limit =
-      command.timeout_seconds() > 0 ? absl::Seconds(command.timeout_seconds()) : kStandardTimeout;
-  work.timeout = loop_->RunAfter(limit, [this, id, limit] {
-    End(id, v1::CommandUpdate::STATE_TIMED_OUT,
-        absl::StrCat("ended after ", FormatDuration(limit)));
-  });
-  TellState(id, v1::CommandUpdate::STATE_RUNNING);
+OrderVoice CommandRunner::VoiceOf(const std::string& id) {
+  OrderVoice voice;
+  // Not from within the work, which the end destroys.
+  voice.done = [this, id, alive = alive_](const absl::Status& status, v1::CommandUpdate details) {
+    if (!*alive) return;
+    loop_->Post([this, id, status, details = std::move(details), alive] {
+      if (*alive) Finish(id, status, details);
+    });
+  };
+  voice.output = [this, id, alive = alive_](absl::string_view piece) {
+    if (*alive) TellOutput(id, piece);
+  };
+  return voice;
+}
+
+void CommandRunner::Settle(const std::string& id, const absl::Status& status,
+                           v1::CommandUpdate details) {
+  Finish(id, status, std::move(details));
 }
 
 void CommandRunner::AnswerOutput(const v1::Command& command) {
   auto output = supervisor_->Output(command.get_service_output().service());
   if (!output.ok()) return Finish(command.id(), output.status());
-  FinishAs(command.id(), v1::CommandUpdate::STATE_SUCCEEDED, absl::OkStatus(), *std::move(output));
+  v1::CommandUpdate details;
+  details.set_output(*std::move(output));
+  Finish(command.id(), absl::OkStatus(), std::move(details));
 }
 
 void CommandRunner::Cancel(const std::string& id) {
@@ -181,25 +225,26 @@ void CommandRunner::End(const std::string& id, v1::CommandUpdate::State state,
     const auto code = state == v1::CommandUpdate::STATE_TIMED_OUT
                           ? absl::StatusCode::kDeadlineExceeded
                           : absl::StatusCode::kCancelled;
-    FinishAs(
-        id, state,
-        absl::Status(code, killed.ok() ? reason : absl::StrCat(reason, "; ", killed.message())));
+    // Not from within the work, which the end destroys.
+    loop_->Post([this, id, state, alive,
+                 status = absl::Status(
+                     code, killed.ok() ? reason : absl::StrCat(reason, "; ", killed.message()))] {
+      if (*alive) FinishAs(id, state, status);
+    });
   };
-  if (work.password != nullptr) return work.password->Abort(ended);
-  // A copy: finishing takes the work away.
-  const v1::ControlService control = work.control;
-  supervisor_->Abort(control, ended);
+  work.order->Abort(ended);
 }
 
-void CommandRunner::Finish(const std::string& id, const absl::Status& status) {
+void CommandRunner::Finish(const std::string& id, const absl::Status& status,
+                           v1::CommandUpdate details) {
   auto work = working_.find(id);
   if (work != working_.end() && work->second.ending) return;
   FinishAs(id, status.ok() ? v1::CommandUpdate::STATE_SUCCEEDED : v1::CommandUpdate::STATE_FAILED,
-           status);
+           status, std::move(details));
 }
 
 void CommandRunner::FinishAs(const std::string& id, v1::CommandUpdate::State state,
-                             const absl::Status& status, std::string output) {
+                             const absl::Status& status, v1::CommandUpdate details) {
   auto entry = entries_.find(id);
   if (entry == entries_.end() || entry->second.has_result()) return;
   if (auto work = working_.find(id); work != working_.end()) {
@@ -207,10 +252,10 @@ void CommandRunner::FinishAs(const std::string& id, v1::CommandUpdate::State sta
     working_.erase(work);
   }
   v1::CommandUpdate& result = *entry->second.mutable_result();
+  result = std::move(details);
   result.set_command_id(id);
   result.set_state(state);
   if (!status.ok()) *result.mutable_error() = ToRpcStatus(status);
-  result.set_output(std::move(output));
   *result.mutable_time() = ToProto(loop_->clock().Now());
   if (absl::Status kept = log_->Append(entry->second.SerializeAsString()); !kept.ok()) {
     LogError("result of command ", id, " is in memory only: ", kept.message());
@@ -287,6 +332,22 @@ void CommandRunner::TellState(const std::string& id, v1::CommandUpdate::State st
   update.set_state(state);
   *update.mutable_time() = ToProto(loop_->clock().Now());
   tell_(std::move(update));
+}
+
+void CommandRunner::TellOutput(const std::string& id, absl::string_view piece) {
+  const auto work = working_.find(id);
+  if (work == working_.end()) return;
+  while (!piece.empty()) {
+    v1::CommandUpdate update;
+    update.set_command_id(id);
+    update.set_state(v1::CommandUpdate::STATE_RUNNING);
+    update.set_output(std::string(piece.substr(0, kPiece)));
+    update.set_output_offset(work->second.output);
+    *update.mutable_time() = ToProto(loop_->clock().Now());
+    work->second.output += static_cast<int64_t>(update.output().size());
+    piece.remove_prefix(update.output().size());
+    tell_(std::move(update));
+  }
 }
 
 }  // namespace drover::agent

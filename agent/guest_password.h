@@ -11,10 +11,11 @@
 #include "absl/status/status.h"
 #include "agent/child_process.h"
 #include "agent/event_loop.h"
+#include "agent/order_work.h"
 
 namespace drover::agent {
 
-class PasswordChange {
+class PasswordChange : public OrderWork {
  public:
   using Done = std::function<void(absl::Status)>;
 
@@ -25,8 +26,7 @@ class PasswordChange {
                                                                const std::string& account,
                                                                const std::string& password,
                                                                Done done);
-  // Ends it with all its processes.
-  void Abort(Done killed);
+  void Abort(Done killed) override;
 
  private:
   explicit PasswordChange(OutputFile output) : output_(std::move(output)) {}
