@@ -16,6 +16,24 @@ using drover::agent::v1::CommandUpdate;
 
 constexpr absl::Duration kStopPatience = absl::Seconds(15);
 
+using Target = drover::v1::Operation::Target;
+
+constexpr char kAway[] = "waits for the agent to come back";
+
+// How an order that has not ended is told.
+void Tell(WaitingStep& step, CommandUpdate::State state) {
+  switch (state) {
+    case CommandUpdate::STATE_RUNNING:
+      return step.Report(50, "is being done", Target::STATE_RUNNING);
+    case CommandUpdate::STATE_DELIVERED:
+      return step.Report(50, "delivered", Target::STATE_DELIVERED);
+    default:
+      return step.Report(0, "sent", Target::STATE_QUEUED);
+  }
+}
+
+bool IsFinal(const CommandUpdate& update) { return core::IsFinal(update.state()); }
+
 }  // namespace
 
 absl::StatusOr<AgentOrders::Update> AgentOrders::CarryOut(OperationContext& context,
@@ -27,30 +45,45 @@ absl::StatusOr<AgentOrders::Update> AgentOrders::CarryOut(OperationContext& cont
     id = commands_->NewId();
     DROVER_RETURN_IF_ERROR(context.Remember(key, id));
   }
-  const drover::v1::Operation& operation = context.record().operation();
   command.set_id(id);
-  *command.mutable_expire_time() = ToProto(FromProto(operation.create_time()) + time_to_live);
-  DROVER_RETURN_IF_ERROR(commands_->Order(vm.uid(), command, operation.name()));
-  context.Report(0, agents_->IsConnected(vm.uid()) ? "sent" : "waits for the agent to come back");
-  auto ended = commands_->Wait(id, context.stop(), [&](const CommandUpdate& update) {
-    context.Report(50,
-                   update.state() == CommandUpdate::STATE_RUNNING ? "is being done" : "delivered");
-  });
-  // The command goes on without the wait; whoever continues the operation finds it.
-  DROVER_RETURN_IF_ERROR(ended.status());
-  if (!ended->output().empty()) context.Log(ended->output());
+  *command.mutable_expire_time() = ToProto(commands_->Now() + time_to_live);
+  const std::shared_ptr<WaitingStep> step = context.Waiting();
+  auto watcher = [step, key = std::string(key)](const CommandUpdate& news) {
+    if (IsFinal(news)) return step->Wake();
+    Tell(*step, news.state());
+    step->LogOutput(key, news.output(), news.output_offset(), /*whole=*/false);
+  };
+  DROVER_RETURN_IF_ERROR(
+      commands_->Order(vm.uid(), command, context.record().operation().name(), std::move(watcher)));
+  DROVER_ASSIGN_OR_RETURN(const CommandTracker::Glance glance, commands_->Look(id));
+  if (!IsFinal(glance.update)) {
+    if (agents_->IsConnected(vm.uid())) {
+      Tell(*step, glance.update.state());
+    } else {
+      step->Report(0, kAway, glance.handed ? Target::STATE_DELIVERED : Target::STATE_QUEUED);
+    }
+    return context.WaitForWake(glance.next - commands_->Now());
+  }
+  step->LogOutput(key, glance.update.output(), 0, /*whole=*/true);
+  step->Report(50, "", Target::STATE_UNSPECIFIED);
   DROVER_RETURN_IF_ERROR(commands_->Forget(id));
-  return ended;
+  return glance.update;
 }
 
 absl::Status AgentOrders::Withdraw(OperationContext& context, absl::string_view key) {
   const std::string id = context.Recall(key);
   if (id.empty()) return absl::OkStatus();
+  commands_->Watch(id, [step = context.Waiting()](const CommandUpdate& news) {
+    if (IsFinal(news)) step->Wake();
+  });
   // The operation is over when the agent has said so, or is not there to say it.
-  DROVER_ASSIGN_OR_RETURN(const std::optional<CommandUpdate> ended,
-                          commands_->Stop(id, kStopPatience, context.stop()));
-  if (!ended)
+  bool confirmed = false;
+  DROVER_ASSIGN_OR_RETURN(const std::optional<absl::Time> again,
+                          commands_->Stop(id, kStopPatience, &confirmed));
+  if (again.has_value()) return context.WaitForWake(*again - commands_->Now());
+  if (!confirmed) {
     context.Log("the agent has not confirmed that it stopped; it is told when it is back");
+  }
   return absl::OkStatus();
 }
 

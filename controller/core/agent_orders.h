@@ -26,14 +26,17 @@ class AgentOrders {
   // Carries out `command` (order and timeout; id and expire time are set here) on the VM for this
   // step: the first call gives the order and remembers it under `key`, which is the step's own; any
   // later call, also after a restart, finds it again. The final update when there is one; its state
-  // is not interpreted, see StatusOf. Any other status is what the step's `run` returns at once.
-  // The agent may come for it until `time_to_live` after the order. Output and state go to the
-  // operation's log and detail.
+  // is not interpreted, see StatusOf. Any other status is what the step's `run` returns at once:
+  // mostly that it waits, in which case `run` is called again when the order has ended. A step with
+  // several orders gives them all before it returns such a status.
+  // The agent may come for it until `time_to_live` after the order. Output goes to the operation's
+  // log, its state to the step's detail and the target.
   absl::StatusOr<Update> CarryOut(OperationContext& context, absl::string_view key,
                                   const drover::v1::Vm& vm, Command command,
                                   absl::Duration time_to_live);
   // For a step's undo: cancels the order given for `key`, if any, and waits a while for the agent's
-  // word that it has ended (P15); without it the agent is told again whenever it is back.
+  // word that it has ended (P15), as CarryOut waits; without it the agent is told again whenever it
+  // is back.
   absl::Status Withdraw(OperationContext& context, absl::string_view key);
 
  private:

@@ -39,6 +39,16 @@ absl::Time GiveUpTime(const CommandRecord& record) {
   return FromProto(command.expire_time()) + timeout + kGrace;
 }
 
+Update Gone() {
+  Update gone;
+  gone.set_state(Update::STATE_CANCELLED);
+  return gone;
+}
+
+Document DocumentOf(const CommandRecord& record) {
+  return {record.command().id(), record.vm_uid(), record.SerializeAsString()};
+}
+
 bool HasSecrets(const Command& command) {
   Command open = command;
   ClearSecrets(&open);
@@ -73,7 +83,7 @@ absl::Status CommandTracker::Load() {
       return absl::DataLossError(absl::StrCat("the stored command ", document.key, " is damaged"));
     }
     tracked.output = tracked.record.last_update().output();
-    tracked.handed = true;
+    tracked.given = tracked.record.handed();
     commands_[document.key] = std::move(tracked);
   }
   return absl::OkStatus();
@@ -84,48 +94,94 @@ std::string CommandTracker::NewId() {
 }
 
 absl::Status CommandTracker::Write(const CommandRecord& record) {
-  Document document{record.command().id(), record.vm_uid(), record.SerializeAsString()};
+  const Document document = DocumentOf(record);
   return store_->Write([&](StoreWriter& writer) { return writer.Put(Table::kCommands, document); });
 }
 
 absl::Status CommandTracker::Order(absl::string_view vm_uid, const Command& command,
-                                   absl::string_view operation) {
+                                   absl::string_view operation, Watcher watcher) {
+  AgentGateway* gateway;
   {
     absl::MutexLock lock(&mutex_);
-    if (commands_.contains(command.id())) return absl::OkStatus();
+    if (auto found = commands_.find(command.id()); found != commands_.end()) {
+      if (!found->second.watcher) found->second.watcher = std::move(watcher);
+      return absl::OkStatus();
+    }
+    gateway = gateway_;
   }
   Tracked tracked;
+  tracked.watcher = std::move(watcher);
   tracked.record.set_vm_uid(std::string(vm_uid));
   tracked.record.set_operation(std::string(operation));
   *tracked.record.mutable_create_time() = ToProto(clock_->Now());
   *tracked.record.mutable_command() = command;
+  // The usual case costs one write.
+  tracked.record.set_handed(gateway != nullptr && gateway->IsConnected(vm_uid));
   if (HasSecrets(command)) {
     DROVER_ASSIGN_OR_RETURN(*tracked.record.mutable_sealed_command(),
                             vault_->Seal(command.SerializeAsString(), Purpose(command.id())));
     ClearSecrets(tracked.record.mutable_command());
   }
   DROVER_RETURN_IF_ERROR(Write(tracked.record));
+  const bool handed = tracked.record.handed();
   {
     absl::MutexLock lock(&mutex_);
     commands_.emplace(command.id(), std::move(tracked));
   }
-  Hand(command.id());
+  if (handed) {
+    Hand(command.id());
+  } else if (gateway != nullptr && gateway->IsConnected(vm_uid)) {
+    // It came this moment.
+    OnConnected(vm_uid);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CommandTracker::MarkHanded(const std::vector<std::string>& ids) {
+  std::vector<CommandRecord> records;
+  {
+    absl::MutexLock lock(&mutex_);
+    const absl::Time now = clock_->Now();
+    for (const std::string& id : ids) {
+      auto found = commands_.find(id);
+      if (found == commands_.end()) continue;
+      const Tracked& tracked = found->second;
+      if (tracked.record.handed() || tracked.withdrawn) continue;
+      // Not begun after this.
+      if (now >= FromProto(tracked.record.command().expire_time())) continue;
+      records.push_back(tracked.record);
+      records.back().set_handed(true);
+    }
+  }
+  if (records.empty()) return absl::OkStatus();
+  DROVER_RETURN_IF_ERROR(store_->Write([&](StoreWriter& writer) -> absl::Status {
+    for (const CommandRecord& record : records) {
+      DROVER_RETURN_IF_ERROR(writer.Put(Table::kCommands, DocumentOf(record)));
+    }
+    return absl::OkStatus();
+  }));
+  absl::MutexLock lock(&mutex_);
+  for (const CommandRecord& record : records) {
+    auto found = commands_.find(record.command().id());
+    if (found == commands_.end() || found->second.withdrawn) continue;
+    found->second.record.set_handed(true);
+  }
   return absl::OkStatus();
 }
 
 void CommandTracker::Hand(absl::string_view command_id) {
   CommandRecord record;
   AgentGateway* gateway;
+  Watcher watcher;
   {
     absl::MutexLock lock(&mutex_);
     gateway = gateway_;
     auto found = commands_.find(command_id);
     if (gateway == nullptr || found == commands_.end()) return;
     record = found->second.record;
-    if (IsFinal(record.last_update().state())) return;
-    // Not begun after this, and one that the agent has it has still.
-    bool late = clock_->Now() >= FromProto(record.command().expire_time());
-    if (late && !found->second.handed) return;
+    watcher = found->second.watcher;
+    // One that the agent may have it gets again, as it carries it out once.
+    if (!record.handed() || IsFinal(record.last_update().state())) return;
   }
   if (!gateway->IsConnected(record.vm_uid())) return;
   Command command = record.command();
@@ -136,16 +192,77 @@ void CommandTracker::Hand(absl::string_view command_id) {
       return;
     }
   }
+  if (watcher) watcher(Update());
+  const absl::Status sent = gateway->Send(record.vm_uid(), command);
+  if (!sent.ok()) return NotHanded(record, sent);
+  absl::MutexLock lock(&mutex_);
+  if (auto found = commands_.find(command_id); found != commands_.end()) found->second.given = true;
+}
+
+// The stream ended this moment; the agent comes back.
+void CommandTracker::NotHanded(const CommandRecord& record, const absl::Status& why) {
+  const std::string& id = record.command().id();
+  LogDebug("command ", id, ": ", why.message());
+  AgentGateway* gateway;
+  CommandRecord changed;
   {
-    // Before it is sent: from now on nobody can say that the agent does not have it.
     absl::MutexLock lock(&mutex_);
-    auto found = commands_.find(command_id);
-    if (found == commands_.end() || found->second.withdrawn) return;
-    found->second.handed = true;
+    gateway = gateway_;
   }
-  absl::Status sent = gateway->Send(record.vm_uid(), command);
-  // The stream ended this moment; the agent comes back.
-  if (!sent.ok()) LogDebug("command ", command_id, ": ", sent.message());
+  // It is back already: whoever told so hands it over.
+  if (gateway->IsConnected(record.vm_uid())) return;
+  {
+    absl::MutexLock lock(&mutex_);
+    auto found = commands_.find(id);
+    if (found == commands_.end() || found->second.given) return;
+    if (IsFinal(found->second.record.last_update().state())) return;
+    // Nobody has it after all: that it expires can be told for certain.
+    found->second.record.set_handed(false);
+    changed = found->second.record;
+  }
+  if (const absl::Status written = Write(changed); !written.ok()) {
+    LogError("command ", id, " counts as sent: ", written.message());
+  }
+  if (gateway->IsConnected(record.vm_uid())) OnConnected(record.vm_uid());
+}
+
+absl::StatusOr<CommandTracker::Glance> CommandTracker::Look(absl::string_view command_id) {
+  for (;;) {
+    {
+      absl::MutexLock lock(&mutex_);
+      auto found = commands_.find(command_id);
+      if (found == commands_.end()) return NotOrdered(command_id);
+      Tracked& tracked = found->second;
+      Glance glance;
+      glance.update = tracked.record.last_update();
+      glance.update.set_output(tracked.output);
+      glance.update.clear_output_offset();
+      glance.handed = tracked.record.handed();
+      if (IsFinal(glance.update.state())) return glance;
+      const absl::Time now = clock_->Now();
+      if (now >= GiveUpTime(tracked.record)) {
+        return MakeError(absl::StatusCode::kUnavailable, "CONTACT_LOST",
+                         "the agent took the command and was not heard of again");
+      }
+      const absl::Time expire_time = FromProto(tracked.record.command().expire_time());
+      glance.next = glance.handed ? GiveUpTime(tracked.record) : expire_time;
+      if (glance.handed || now < expire_time) return glance;
+      // Nobody comes for it any more.
+      tracked.withdrawn = true;
+    }
+    Update expired;
+    expired.set_command_id(std::string(command_id));
+    expired.set_state(Update::STATE_EXPIRED);
+    *expired.mutable_time() = ToProto(clock_->Now());
+    DROVER_RETURN_IF_ERROR(Finish(command_id, expired));
+  }
+}
+
+void CommandTracker::Watch(absl::string_view command_id, Watcher watcher) {
+  absl::MutexLock lock(&mutex_);
+  auto found = commands_.find(command_id);
+  if (found == commands_.end() || found->second.watcher) return;
+  found->second.watcher = std::move(watcher);
 }
 
 absl::StatusOr<Update> CommandTracker::Wait(absl::string_view command_id, std::stop_token stop,
@@ -154,8 +271,7 @@ absl::StatusOr<Update> CommandTracker::Wait(absl::string_view command_id, std::s
   std::stop_callback wake(stop, [this] { absl::MutexLock lock(&mutex_); });
   int64_t seen = 0;
   for (;;) {
-    std::optional<Update> news;
-    bool unheard = false;
+    int64_t changes = 0;
     {
       absl::MutexLock lock(&mutex_);
       auto changed = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
@@ -166,30 +282,12 @@ absl::StatusOr<Update> CommandTracker::Wait(absl::string_view command_id, std::s
       mutex_.AwaitWithTimeout(absl::Condition(&changed), kLook);
       if (stop.stop_requested()) return absl::CancelledError("the wait was ended");
       auto found = commands_.find(command_id);
-      if (found == commands_.end()) return NotOrdered(command_id);
-      Tracked& tracked = found->second;
-      Update update = tracked.record.last_update();
-      update.set_output(tracked.output);
-      update.clear_output_offset();
-      if (IsFinal(update.state())) return update;
-      if (tracked.changes != seen) news = std::move(update);
-      seen = tracked.changes;
-      absl::Time now = clock_->Now();
-      if (now >= GiveUpTime(tracked.record)) {
-        return MakeError(absl::StatusCode::kUnavailable, "CONTACT_LOST",
-                         "the agent took the command and was not heard of again");
-      }
-      unheard = !tracked.handed && now >= FromProto(tracked.record.command().expire_time());
-      tracked.withdrawn |= unheard;
+      if (found != commands_.end()) changes = found->second.changes;
     }
-    if (news) progress(*news);
-    if (unheard) {
-      Update expired;
-      expired.set_command_id(std::string(command_id));
-      expired.set_state(Update::STATE_EXPIRED);
-      *expired.mutable_time() = ToProto(clock_->Now());
-      DROVER_RETURN_IF_ERROR(Finish(command_id, expired));
-    }
+    DROVER_ASSIGN_OR_RETURN(const Glance glance, Look(command_id));
+    if (IsFinal(glance.update.state())) return glance.update;
+    if (changes != seen) progress(glance.update);
+    seen = changes;
   }
 }
 
@@ -208,6 +306,7 @@ absl::Status CommandTracker::Finish(absl::string_view command_id, const Update& 
   }
   DROVER_RETURN_IF_ERROR(Write(record));
   bool forgotten = false;
+  Watcher watcher;
   {
     absl::MutexLock lock(&mutex_);
     auto found = commands_.find(command_id);
@@ -215,12 +314,15 @@ absl::Status CommandTracker::Finish(absl::string_view command_id, const Update& 
     if (!forgotten) {
       found->second.record = record;
       ++found->second.changes;
+      watcher = found->second.watcher;
     }
   }
+  if (watcher) watcher(record.last_update());
   return forgotten ? Forget(command_id) : absl::OkStatus();
 }
 
 absl::Status CommandTracker::OnUpdate(absl::string_view vm_uid, const Update& update) {
+  Watcher watcher;
   {
     absl::MutexLock lock(&mutex_);
     auto found = commands_.find(update.command_id());
@@ -229,7 +331,8 @@ absl::Status CommandTracker::OnUpdate(absl::string_view vm_uid, const Update& up
       return absl::OkStatus();
     }
     Tracked& tracked = found->second;
-    tracked.handed = true;
+    tracked.record.set_handed(true);
+    tracked.given = true;
     size_t offset = static_cast<size_t>(std::max<int64_t>(0, update.output_offset()));
     size_t end = offset + update.output().size();
     if (!update.output().empty() && end <= kLongestOutput) {
@@ -239,12 +342,15 @@ absl::Status CommandTracker::OnUpdate(absl::string_view vm_uid, const Update& up
     if (!IsFinal(update.state())) {
       if (!IsFinal(tracked.record.last_update().state())) {
         *tracked.record.mutable_last_update() = update;
+        tracked.record.mutable_last_update()->clear_output();
         ++tracked.changes;
+        watcher = tracked.watcher;
       }
-      return absl::OkStatus();
     }
   }
-  return Finish(update.command_id(), update);
+  if (IsFinal(update.state())) return Finish(update.command_id(), update);
+  if (watcher) watcher(update);
+  return absl::OkStatus();
 }
 
 void CommandTracker::OnConnected(absl::string_view vm_uid) {
@@ -256,7 +362,8 @@ void CommandTracker::OnConnected(absl::string_view vm_uid) {
     gateway = gateway_;
     for (const auto& [id, tracked] : commands_) {
       if (tracked.record.vm_uid() != vm_uid) continue;
-      (tracked.record.abandoned() ? abandoned : open).push_back(id);
+      const bool stops = tracked.record.abandoned() || tracked.stopping.has_value();
+      (stops ? abandoned : open).push_back(id);
     }
     // In the order they were given.
     std::sort(open.begin(), open.end(),
@@ -264,6 +371,11 @@ void CommandTracker::OnConnected(absl::string_view vm_uid) {
                 return FromProto(commands_.at(a).record.create_time()) <
                        FromProto(commands_.at(b).record.create_time());
               });
+  }
+  if (gateway == nullptr) return;
+  if (const absl::Status marked = MarkHanded(open); !marked.ok()) {
+    // They go with the next connection.
+    LogError("commands of VM ", vm_uid, " cannot be recorded as sent: ", marked.message());
   }
   for (const std::string& id : open) Hand(id);
   for (const std::string& id : abandoned) {
@@ -282,7 +394,7 @@ absl::Status CommandTracker::Cancel(absl::string_view command_id) {
     if (found == commands_.end()) return NotOrdered(command_id);
     gateway = gateway_;
     vm_uid = found->second.record.vm_uid();
-    handed = found->second.handed;
+    handed = found->second.record.handed();
     found->second.withdrawn |= !handed;
   }
   if (handed) {
@@ -305,21 +417,39 @@ absl::StatusOr<Update> CommandTracker::WaitFor(absl::string_view command_id,
   return Wait(command_id, over.get_token(), [](const Update&) {});
 }
 
-absl::StatusOr<std::optional<Update>> CommandTracker::Stop(absl::string_view command_id,
-                                                           absl::Duration patience,
-                                                           std::stop_token stop) {
-  const absl::Status asked = Cancel(command_id);
-  if (absl::IsNotFound(asked)) return std::nullopt;
-  const bool away = HasReason(asked, "AGENT_NOT_CONNECTED");
-  if (!away) DROVER_RETURN_IF_ERROR(asked);
-  const absl::StatusOr<Update> ended =
-      WaitFor(command_id, away ? absl::ZeroDuration() : patience, stop);
-  if (!ended.ok()) {
-    DROVER_RETURN_IF_ERROR(Abandon(command_id));
+absl::StatusOr<std::optional<absl::Time>> CommandTracker::Stop(absl::string_view command_id,
+                                                               absl::Duration patience,
+                                                               bool* confirmed) {
+  *confirmed = true;
+  const absl::Time now = clock_->Now();
+  absl::Time deadline;
+  bool first = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    auto found = commands_.find(command_id);
+    if (found == commands_.end()) return std::nullopt;
+    first = !found->second.stopping.has_value();
+    if (first) found->second.stopping = now;
+    deadline = *found->second.stopping + patience;
+  }
+  if (first) {
+    const absl::Status asked = Cancel(command_id);
+    if (HasReason(asked, "AGENT_NOT_CONNECTED")) {
+      deadline = now;
+    } else if (!asked.ok()) {
+      return asked;
+    }
+  }
+  const absl::StatusOr<Glance> glance = Look(command_id);
+  if (absl::IsNotFound(glance.status())) return std::nullopt;
+  if (glance.ok() && IsFinal(glance->update.state())) {
+    DROVER_RETURN_IF_ERROR(Forget(command_id));
     return std::nullopt;
   }
-  DROVER_RETURN_IF_ERROR(Forget(command_id));
-  return *ended;
+  if (now < deadline) return deadline;
+  *confirmed = false;
+  DROVER_RETURN_IF_ERROR(Abandon(command_id));
+  return std::nullopt;
 }
 
 absl::Status CommandTracker::Abandon(absl::string_view command_id) {
@@ -370,13 +500,18 @@ std::set<std::string> CommandTracker::Vms() const {
 
 absl::Status CommandTracker::ForgetVm(absl::string_view vm_uid) {
   std::vector<std::string> ids;
+  std::vector<Watcher> watchers;
   {
     absl::MutexLock lock(&mutex_);
     for (const auto& [id, tracked] : commands_) {
-      if (tracked.record.vm_uid() == vm_uid) ids.push_back(id);
+      if (tracked.record.vm_uid() != vm_uid) continue;
+      ids.push_back(id);
+      if (tracked.watcher) watchers.push_back(tracked.watcher);
     }
   }
   for (const std::string& id : ids) DROVER_RETURN_IF_ERROR(Forget(id));
+  // They find that it is gone.
+  for (const Watcher& watcher : watchers) watcher(Gone());
   return absl::OkStatus();
 }
 

@@ -2,15 +2,17 @@
 // again whenever the agent comes back until it answers, carried out once since the agent knows the
 // id. A command whose agent stays away expires.
 //
-// Thread promise: all methods from any thread; Wait blocks. Survives a restart: commands that were
-// ordered and not forgotten.
+// Thread promise: all methods from any thread; Wait and Ask block. Survives a restart: commands
+// that were ordered and not forgotten.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
@@ -27,6 +29,18 @@ namespace drover::core {
 class CommandTracker {
  public:
   using Update = drover::agent::v1::CommandUpdate;
+  // Told a command's news by the thread that has them, one after the other: unspecified state when
+  // it is handed to the agent, then the agent's updates, each with its own piece of the output, the
+  // final one with all output, durable.
+  using Watcher = std::function<void(const Update&)>;
+  struct Glance {
+    // With all output so far.
+    Update update;
+    // The agent may have it.
+    bool handed = false;
+    // When to look again, should no news come before.
+    absl::Time next;
+  };
 
   CommandTracker(Store* store, Vault* vault, Clock* clock);
 
@@ -40,8 +54,16 @@ class CommandTracker {
   // Durable when it returns; then handed to the agent if it is there. An id that was ordered before
   // is the same command: nothing is changed. `command` needs an id and an expire_time; without a
   // timeout it has ten minutes. `operation` is for people.
+  // `watcher`, if any, is told of all that comes, unless another one is told already.
   absl::Status Order(absl::string_view vm_uid, const drover::agent::v1::Command& command,
-                     absl::string_view operation) ABSL_LOCKS_EXCLUDED(mutex_);
+                     absl::string_view operation, Watcher watcher = nullptr)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // What expire times count by.
+  absl::Time Now() const { return clock_->Now(); }
+  // Where the command is, without waiting; errors and EXPIRED as Wait.
+  absl::StatusOr<Glance> Look(absl::string_view command_id) ABSL_LOCKS_EXCLUDED(mutex_);
+  // As Order's watcher, for a command that may be there.
+  void Watch(absl::string_view command_id, Watcher watcher) ABSL_LOCKS_EXCLUDED(mutex_);
   // The final update, with all output; EXPIRED when the agent did not come for it in time.
   // `progress` is called for each change before. UNAVAILABLE, reason CONTACT_LOST, when the command
   // was handed over and the agent was not heard of again in the time the command had. CANCELLED
@@ -51,11 +73,13 @@ class CommandTracker {
       ABSL_LOCKS_EXCLUDED(mutex_);
   // Asks the agent to stop it; one that was not handed over yet is CANCELLED at once.
   absl::Status Cancel(absl::string_view command_id) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Cancels it, and waits up to `patience` for the agent to say that it has ended: then its final
-  // update. Nothing when it said so not yet; then the agent is told again whenever it comes back,
-  // and the command is forgotten once it has ended.
-  absl::StatusOr<std::optional<Update>> Stop(absl::string_view command_id, absl::Duration patience,
-                                             std::stop_token stop) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Cancels it. Call again with news of it, or when the answer says: until then the agent has not
+  // said that it ended. Nothing when the matter is over: it has ended and is forgotten, or the
+  // agent said nothing for `patience` since the first call; then it is told again whenever it comes
+  // back, and the command is forgotten once it has ended. `confirmed` tells which.
+  absl::StatusOr<std::optional<absl::Time>> Stop(absl::string_view command_id,
+                                                 absl::Duration patience, bool* confirmed)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   // Orders it, waits, forgets it: for orders that matter only now. DEADLINE_EXCEEDED, reason
   // COMMAND_TIMED_OUT, after `patience` or when `stop` is requested.
   absl::StatusOr<Update> Ask(absl::string_view vm_uid, drover::agent::v1::Command command,
@@ -77,8 +101,11 @@ class CommandTracker {
   struct Tracked {
     CommandRecord record;
     std::string output;
-    // Was given to a stream, maybe in an earlier life of the controller: the agent may have it.
-    bool handed = false;
+    Watcher watcher;
+    // Since when Stop waits for the agent.
+    std::optional<absl::Time> stopping;
+    // Was given to a stream, maybe in an earlier life of the controller.
+    bool given = false;
     // Is never handed over any more.
     bool withdrawn = false;
     // Grows with each update.
@@ -89,7 +116,10 @@ class CommandTracker {
   absl::StatusOr<Update> WaitFor(absl::string_view command_id, absl::Duration patience,
                                  std::stop_token stop) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Abandon(absl::string_view command_id) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Writes down that they may be with the agent; nothing for those that were before.
+  absl::Status MarkHanded(const std::vector<std::string>& ids) ABSL_LOCKS_EXCLUDED(mutex_);
   void Hand(absl::string_view command_id) ABSL_LOCKS_EXCLUDED(mutex_);
+  void NotHanded(const CommandRecord& record, const absl::Status& why) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Finish(absl::string_view command_id, const Update& final)
       ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Write(const CommandRecord& record);

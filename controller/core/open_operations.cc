@@ -14,6 +14,7 @@ namespace {
 using drover::v1::Operation;
 
 constexpr int kPage = 500;
+constexpr absl::Duration kLongestNap = absl::Seconds(5);
 constexpr absl::Duration kQuietTime = absl::Milliseconds(200);
 
 std::string KeyOf(const OperationRecord& record) {
@@ -85,7 +86,8 @@ void OpenOperations::AddEntry(OperationRecord record) {
     OperationQueue::Item item{id,
                               {record.holds().begin(), record.holds().end()},
                               record.lane(),
-                              std::string(IdOf(operation.parent()))};
+                              std::string(IdOf(operation.parent())),
+                              operation.has_start_time()};
     queue_.Add(std::move(item));
     queue_.SetAtOnce(id, record.at_once());
     // Nobody runs it yet.
@@ -209,6 +211,7 @@ std::optional<std::string> OpenOperations::Take() {
     if (std::optional<std::string> id = queue_.Take()) {
       Entry& entry = *entries_[*id];
       entry.running = true;
+      entry.woken = false;
       entry.stop = std::stop_source();
       return id;
     }
@@ -216,18 +219,72 @@ std::optional<std::string> OpenOperations::Take() {
   }
 }
 
+void OpenOperations::StopRunning(absl::string_view id, Entry& entry) {
+  queue_.PutBack(id);
+  entry.running = false;
+  entry.aside = false;
+}
+
+std::optional<std::stop_source> OpenOperations::Delay(const std::string& id, Entry& entry,
+                                                      absl::Duration delay) {
+  if (delay <= absl::ZeroDuration()) {
+    OpenGate(id, entry);
+    return std::nullopt;
+  }
+  entry.not_before = clock_->Now() + delay;
+  const bool first = delays_.empty() || *entry.not_before < delays_.begin()->first;
+  delays_.emplace(*entry.not_before, id);
+  if (!first) return std::nullopt;
+  return nap_;
+}
+
+void OpenOperations::EndDelay(const std::string& id, Entry& entry) {
+  if (!entry.not_before.has_value()) return;
+  delays_.erase({*entry.not_before, id});
+  entry.not_before.reset();
+}
+
 void OpenOperations::PutBack(absl::string_view id, absl::Duration delay) {
+  std::optional<std::stop_source> nap;
+  {
+    absl::MutexLock lock(&mutex_);
+    Entry* entry = FindEntry(id);
+    if (entry == nullptr) return;
+    StopRunning(id, *entry);
+    nap = Delay(std::string(id), *entry, delay);
+    changed_.SignalAll();
+  }
+  if (nap.has_value()) nap->request_stop();
+}
+
+void OpenOperations::SetAside(absl::string_view id, absl::Duration at_most) {
+  std::optional<std::stop_source> nap;
+  std::string parent;
+  {
+    absl::MutexLock lock(&mutex_);
+    Entry* entry = FindEntry(id);
+    if (entry == nullptr) return;
+    StopRunning(id, *entry);
+    entry->aside = !entry->woken;
+    nap = Delay(std::string(id), *entry, entry->woken ? absl::ZeroDuration() : at_most);
+    parent = std::string(IdOf(entry->record.operation().parent()));
+    changed_.SignalAll();
+  }
+  if (nap.has_value()) nap->request_stop();
+  // It stays like this for a while, whatever was too quick to be told.
+  Tell(id);
+  Tell(parent);
+}
+
+void OpenOperations::Wake(absl::string_view id) {
   absl::MutexLock lock(&mutex_);
   Entry* entry = FindEntry(id);
   if (entry == nullptr) return;
-  queue_.PutBack(id);
-  entry->running = false;
-  entry->not_before.reset();
-  if (delay > absl::ZeroDuration()) {
-    entry->not_before = clock_->Now() + delay;
-  } else {
-    OpenGate(std::string(id), *entry);
-  }
+  entry->woken = true;
+  if (!entry->aside) return;
+  entry->aside = false;
+  EndDelay(std::string(id), *entry);
+  OpenGate(std::string(id), *entry);
   changed_.SignalAll();
 }
 
@@ -283,6 +340,7 @@ void OpenOperations::Readmit(absl::string_view id) {
 void OpenOperations::Settle(absl::string_view id) {
   const auto it = entries_.find(id);
   queue_.Remove(id);
+  EndDelay(it->first, *it->second);
   const std::string parent_id(IdOf(it->second->record.operation().parent()));
   entries_.erase(it);
   if (Entry* parent = FindEntry(parent_id)) OpenGate(parent_id, *parent);
@@ -297,6 +355,9 @@ OpenOperations::Entry* OpenOperations::FindEntry(absl::string_view id) const {
 
 OperationRecord OpenOperations::Snapshot(const std::string& id, const Entry& entry) const {
   OperationRecord record = entry.record;
+  if (!record.has_children() && record.operation().targets_size() == 1) {
+    *record.mutable_operation()->mutable_targets(0) = TargetOf(entry.record);
+  }
   if (record.operation().state() == Operation::STATE_QUEUED) {
     for (const std::string& holder : queue_.WaitsFor(id)) {
       record.mutable_operation()->add_waits_for(ResourceName("operations", holder));
@@ -409,11 +470,13 @@ void OpenOperations::Touch(absl::string_view id, Change change) {
     if (entry == nullptr) return;
     Operation& operation = *entry->record.mutable_operation();
     const int before = operation.percent();
+    const auto order_state = entry->record.order_state();
     change(entry->record);
     operation.set_revision(operation.revision() + 1);
     parent = UpdateParent(*entry);
     const absl::Time now = clock_->Now();
-    if (operation.percent() == before && now - entry->told < kQuietTime) return;
+    const bool same = operation.percent() == before && entry->record.order_state() == order_state;
+    if (same && now - entry->told < kQuietTime) return;
     entry->told = now;
   }
   Tell(id);
@@ -440,14 +503,15 @@ void OpenOperations::RequestStop(absl::string_view id) {
   {
     absl::MutexLock lock(&mutex_);
     Entry* entry = FindEntry(id);
-    if (entry == nullptr || !entry->running) return;
+    if (entry == nullptr) return;
     // What is being undone is not stopped by a cancel.
     if (entry->record.operation().state() == Operation::STATE_UNDOING) return;
     // What was committed goes on to its end.
     if (entry->record.committed()) return;
-    stop = entry->stop;
+    if (entry->running) stop = entry->stop;
   }
   stop.request_stop();
+  Wake(id);
 }
 
 void OpenOperations::Shutdown() {
@@ -458,6 +522,7 @@ void OpenOperations::Shutdown() {
     for (const auto& [id, entry] : entries_) {
       if (entry->running) stops.push_back(entry->stop);
     }
+    stops.push_back(nap_);
     changed_.SignalAll();
   }
   shutdown_.request_stop();
@@ -469,29 +534,26 @@ bool OpenOperations::stopping() const {
   return stopping_;
 }
 
-absl::Time OpenOperations::OpenDue(absl::Time now) {
+std::optional<OpenOperations::Nap> OpenOperations::OpenDue() {
   absl::MutexLock lock(&mutex_);
-  absl::Time next = absl::InfiniteFuture();
-  for (const auto& [id, entry] : entries_) {
-    if (!entry->not_before.has_value()) continue;
-    if (*entry->not_before > now) {
-      next = std::min(next, *entry->not_before);
+  while (!stopping_) {
+    if (delays_.empty()) {
+      changed_.Wait(&mutex_);
       continue;
     }
-    entry->not_before.reset();
+    const auto [time, id] = *delays_.begin();
+    const absl::Time now = clock_->Now();
+    if (time > now) {
+      nap_ = std::stop_source();
+      return Nap{std::min(time - now, kLongestNap), nap_.get_token()};
+    }
+    Entry* entry = FindEntry(id);
+    entry->aside = false;
+    EndDelay(id, *entry);
     OpenGate(id, *entry);
+    changed_.SignalAll();
   }
-  changed_.SignalAll();
-  return next;
-}
-
-void OpenOperations::AwaitDelays() {
-  absl::MutexLock lock(&mutex_);
-  const auto delayed = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return std::any_of(entries_.begin(), entries_.end(),
-                       [](const auto& item) { return item.second->not_before.has_value(); });
-  };
-  while (!stopping_ && !delayed()) changed_.Wait(&mutex_);
+  return std::nullopt;
 }
 
 }  // namespace drover::core

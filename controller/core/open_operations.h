@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <utility>
@@ -29,7 +30,7 @@
 
 namespace drover::core {
 
-class OpenOperations {
+class OpenOperations : public std::enable_shared_from_this<OpenOperations> {
  public:
   using Change = absl::FunctionRef<void(OperationRecord&)>;
 
@@ -64,6 +65,10 @@ class OpenOperations {
   std::optional<std::string> Take();
   // Ends running without an end; it may run again after `delay`.
   void PutBack(absl::string_view id, absl::Duration delay);
+  // As PutBack, but Wake lets it run sooner: at once, when it was woken since it was taken.
+  void SetAside(absl::string_view id, absl::Duration at_most);
+  // Lets one that was set aside run again. Nothing for any other.
+  void Wake(absl::string_view id);
   // Lets the children of a parent run; the parent waits for them.
   void ReleaseChildren(absl::string_view id);
   // Takes an operation that has not begun out of the queue. False when it has begun or is running.
@@ -89,14 +94,19 @@ class OpenOperations {
 
   // Requested when the operation shall stop what it does now; a new one with `renew`.
   std::stop_token StopToken(absl::string_view id, bool renew);
+  // Wakes it too.
   void RequestStop(absl::string_view id);
   // Wakes all that wait and requests all stops.
   void Shutdown();
   bool stopping() const;
-  // Opens what was put back with a delay that is over. The time of the next one.
-  absl::Time OpenDue(absl::Time now);
-  // Waits until something has a delay or Shutdown was called.
-  void AwaitDelays();
+  struct Nap {
+    absl::Duration duration;
+    // Requested when there is something sooner, and by Shutdown.
+    std::stop_token interrupted;
+  };
+  // Opens what was put back with a delay that is over; then tells how long to sleep before the next
+  // call. Waits until something has a delay. Nothing after Shutdown. For one thread.
+  std::optional<Nap> OpenDue();
 
  private:
   struct Entry {
@@ -109,6 +119,9 @@ class OpenOperations {
     // Ended before the controller started; here for its parent only.
     bool settled = false;
     bool withdrawn = false;
+    // Put back by SetAside; was woken since it was taken.
+    bool aside = false;
+    bool woken = false;
     std::optional<absl::Time> not_before;
     std::stop_source stop;
     absl::Time told = absl::InfinitePast();
@@ -125,6 +138,11 @@ class OpenOperations {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool WithdrawEntry(const std::string& id, Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Settle(absl::string_view id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void StopRunning(absl::string_view id, Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Opens it after the delay. What to interrupt, maybe nothing.
+  std::optional<std::stop_source> Delay(const std::string& id, Entry& entry, absl::Duration delay)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void EndDelay(const std::string& id, Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status WriteNew(const std::vector<OperationRecord>& records, absl::string_view request_key,
                         const RequestRecord& request);
   // An end comes with its events.
@@ -142,6 +160,9 @@ class OpenOperations {
   absl::CondVar changed_;
   Entries entries_ ABSL_GUARDED_BY(mutex_);
   OperationQueue queue_ ABSL_GUARDED_BY(mutex_);
+  // Those with a not_before, by it.
+  std::set<std::pair<absl::Time, std::string>> delays_ ABSL_GUARDED_BY(mutex_);
+  std::stop_source nap_ ABSL_GUARDED_BY(mutex_);
   std::string last_id_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::stop_source shutdown_;

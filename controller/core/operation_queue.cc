@@ -11,6 +11,7 @@ OperationQueue::OperationQueue(int per_lane, int per_batch)
 void OperationQueue::Add(Item item) {
   const std::string id = item.id;
   for (const std::string& vm : item.holds) by_vm_[vm].insert(id);
+  if (item.begun && !item.parent.empty()) ++begun_of_parent_[item.parent];
   entries_[id].item = std::move(item);
 }
 
@@ -42,9 +43,9 @@ bool OperationQueue::MayRun(const Entry& entry) const {
   const Item& item = entry.item;
   if (!item.lane.empty() && Count(running_of_lane_, item.lane) >= per_lane_) return false;
   if (!item.parent.empty()) {
+    if (Count(running_of_parent_, item.parent) >= per_batch_) return false;
     const int wanted = Count(at_once_, item.parent);
-    const int limit = wanted > 0 ? std::min(wanted, per_batch_) : per_batch_;
-    if (Count(running_of_parent_, item.parent) >= limit) return false;
+    if (wanted > 0 && !item.begun && Count(begun_of_parent_, item.parent) >= wanted) return false;
   }
   return std::all_of(item.holds.begin(), item.holds.end(),
                      [&](const std::string& vm) { return *by_vm_.at(vm).begin() == item.id; });
@@ -64,6 +65,8 @@ std::optional<std::string> OperationQueue::Take() {
   if (!id.has_value()) return std::nullopt;
   Entry& entry = entries_.at(*id);
   entry.running = true;
+  if (!entry.item.begun && !entry.item.parent.empty()) ++begun_of_parent_[entry.item.parent];
+  entry.item.begun = true;
   candidates_.erase(*id);
   ++running_;
   if (!entry.item.lane.empty()) ++running_of_lane_[entry.item.lane];
@@ -90,6 +93,8 @@ void OperationQueue::Remove(absl::string_view id) {
   const auto it = entries_.find(id);
   if (it == entries_.end()) return;
   StopRunning(it->second);
+  const Item& item = it->second.item;
+  if (item.begun && !item.parent.empty()) --begun_of_parent_[item.parent];
   for (const std::string& vm : it->second.item.holds) {
     const auto queue = by_vm_.find(vm);
     if (queue == by_vm_.end()) continue;
@@ -98,6 +103,7 @@ void OperationQueue::Remove(absl::string_view id) {
   }
   candidates_.erase(it->first);
   running_of_parent_.erase(it->first);
+  begun_of_parent_.erase(it->first);
   at_once_.erase(it->first);
   entries_.erase(it);
 }

@@ -29,6 +29,8 @@ class OperationQueue {
     std::string lane;
     // "" without one.
     std::string parent;
+    // It ran before.
+    bool begun = false;
   };
 
   // At most `per_lane` operations run of one lane, and `per_batch` of one parent.
@@ -39,7 +41,8 @@ class OperationQueue {
   void Open(absl::string_view id);
   // Not before the next Open.
   void Close(absl::string_view id);
-  // Narrows per_batch for one parent; 0 changes nothing.
+  // Of one parent's children at most so many have begun and not ended, whether they run or were put
+  // back; 0 = no such limit.
   void SetAtOnce(absl::string_view parent, int at_once);
   // The oldest item that may run now; it counts as running until PutBack or Remove.
   std::optional<std::string> Take();
@@ -73,6 +76,7 @@ class OperationQueue {
   absl::flat_hash_map<std::string, std::set<std::string>> by_vm_;
   absl::flat_hash_map<std::string, int> running_of_lane_;
   absl::flat_hash_map<std::string, int> running_of_parent_;
+  absl::flat_hash_map<std::string, int> begun_of_parent_;
   absl::flat_hash_map<std::string, int> at_once_;
   int running_ = 0;
 };

@@ -33,6 +33,7 @@ void EndStepAs(OperationRecord& record, int step, Step::State state, absl::Time 
   Step& its = *record.mutable_operation()->mutable_steps(step);
   its.set_state(state);
   *its.mutable_end_time() = ToProto(now);
+  record.clear_order_state();
 }
 
 bool IsFinal(Target::State state) {
@@ -114,6 +115,7 @@ void StopForCancel(OperationRecord& record, absl::Time now) {
     step.set_state(Step::STATE_FAILED);
     *step.mutable_end_time() = ToProto(now);
   }
+  record.clear_order_state();
   operation.set_state(Operation::STATE_UNDOING);
   AppendLogLine(record, "cancelled", now);
 }
@@ -220,6 +222,9 @@ Target TargetOf(const OperationRecord& child) {
     target.set_vm(operation.targets(0).vm());
   }
   target.set_state(TargetStateOf(operation.state()));
+  if (operation.state() == Operation::STATE_RUNNING && child.order_state() != 0) {
+    target.set_state(child.order_state());
+  }
   target.set_percent(operation.percent());
   if (child.has_operation() && !operation.parent().empty()) target.set_operation(operation.name());
   if (operation.has_error()) {

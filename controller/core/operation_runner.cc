@@ -10,6 +10,7 @@
 #include "absl/synchronization/mutex.h"
 #include "controller/core/open_operations.h"
 #include "controller/core/operation_archive.h"
+#include "controller/core/operation_context.h"
 #include "controller/core/operation_record.h"
 #include "controller/core/operation_worker.h"
 #include "google/protobuf/io/coded_stream.h"
@@ -27,7 +28,6 @@ using Step = Operation::Step;
 
 // A request id is remembered for a day.
 constexpr absl::Duration kRequestMemory = absl::Hours(24);
-constexpr absl::Duration kLongestNap = absl::Seconds(5);
 constexpr int kPruneEvery = 500;
 
 // The same bytes for the same request, whatever its maps' order.
@@ -54,32 +54,31 @@ class OperationRunner::State {
         vault_(vault),
         clock_(clock),
         limits_(limits),
-        open_(store, clock, limits.per_lane, limits.per_batch),
-        archive_(store, &open_),
-        worker_(&open_, vault, clock, &factories_) {}
+        open_(std::make_shared<OpenOperations>(store, clock, limits.per_lane, limits.per_batch)),
+        archive_(store, open_.get()),
+        worker_(open_.get(), vault, clock, &factories_) {}
 
   void Register(absl::string_view kind, StepFactory factory) {
     factories_[std::string(kind)] = std::move(factory);
   }
-  OpenOperations& open() { return open_; }
+  OpenOperations& open() { return *open_; }
   const OperationArchive& archive() const { return archive_; }
 
   absl::Status Start() {
-    DROVER_RETURN_IF_ERROR(open_.Load());
-    open_.OpenGates();
+    DROVER_RETURN_IF_ERROR(open_->Load());
+    open_->OpenGates();
     // A cancel of a batch may not have reached all its children before the controller died.
-    for (const OperationRecord& record : open_.All()) {
+    for (const OperationRecord& record : open_->All()) {
       if (!record.has_children() || !record.operation().cancel_requested()) continue;
       DROVER_RETURN_IF_ERROR(CancelChildren(IdOf(record.operation().name())));
     }
     for (int i = 0; i < limits_.workers; ++i) threads_.emplace_back([this] { Work(); });
-    threads_.emplace_back([this] { Wake(); });
+    threads_.emplace_back([this] { Nap(); });
     return absl::OkStatus();
   }
 
   void Stop() {
-    open_.Shutdown();
-    naps_.request_stop();
+    open_->Shutdown();
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();
   }
@@ -104,20 +103,16 @@ class OperationRunner::State {
 
  private:
   void Work() {
-    while (const std::optional<std::string> id = open_.Take()) {
+    while (const std::optional<std::string> id = open_->Take()) {
       worker_.Run(*id);
       if (++runs_ % kPruneEvery == 1) Prune();
     }
   }
 
   // Lets run again what was put back for a while.
-  void Wake() {
-    while (!open_.stopping()) {
-      open_.AwaitDelays();
-      const absl::Time now = clock_->Now();
-      const absl::Time next = open_.OpenDue(now);
-      if (next == absl::InfiniteFuture()) continue;
-      (void)clock_->Sleep(std::min(next - now, kLongestNap), naps_.get_token());
+  void Nap() {
+    while (const std::optional<OpenOperations::Nap> nap = open_->OpenDue()) {
+      (void)clock_->Sleep(nap->duration, nap->interrupted);
     }
   }
 
@@ -137,11 +132,10 @@ class OperationRunner::State {
   Clock* const clock_;
   const RunnerLimits limits_;
   OperationWorker::Factories factories_;
-  OpenOperations open_;
+  const std::shared_ptr<OpenOperations> open_;
   const OperationArchive archive_;
   OperationWorker worker_;
   std::vector<std::thread> threads_;
-  std::stop_source naps_;
   std::atomic<int64_t> runs_ = 0;
 };
 
@@ -214,7 +208,7 @@ absl::StatusOr<Operation> OperationRunner::State::Insert(std::vector<OperationRe
   request.set_request_hash(std::string(request_hash));
   *request.mutable_create_time() = ToProto(clock_->Now());
   const absl::Status inserted =
-      open_.Insert(records, RequestKey(caller.user, request_id), std::move(request));
+      open_->Insert(records, RequestKey(caller.user, request_id), std::move(request));
   if (absl::IsAlreadyExists(inserted)) {
     DROVER_ASSIGN_OR_RETURN(std::optional<Operation> earlier,
                             Earlier(caller.user, request_id, request_hash));
@@ -228,25 +222,25 @@ absl::StatusOr<Operation> OperationRunner::State::Insert(std::vector<OperationRe
 
 absl::Status OperationRunner::State::EndWithdrawn(const std::string& id) {
   const absl::Status cancelled = worker_.CancelUnbegun(id, /*surely=*/false);
-  if (!cancelled.ok()) open_.Readmit(id);
+  if (!cancelled.ok()) open_->Readmit(id);
   return cancelled;
 }
 
 absl::Status OperationRunner::State::CancelOne(const std::string& id) {
-  if (open_.Withdraw(id)) return EndWithdrawn(id);
-  const absl::Status saved = open_.Save(
+  if (open_->Withdraw(id)) return EndWithdrawn(id);
+  const absl::Status saved = open_->Save(
       id, [](OperationRecord& record) { record.mutable_operation()->set_cancel_requested(true); });
   if (absl::IsNotFound(saved)) return absl::OkStatus();
   DROVER_RETURN_IF_ERROR(saved);
-  open_.RequestStop(id);
+  open_->RequestStop(id);
   return absl::OkStatus();
 }
 
 absl::Status OperationRunner::State::CancelChildren(absl::string_view parent) {
-  const std::vector<std::string> children = open_.ChildrenOf(parent);
+  const std::vector<std::string> children = open_->ChildrenOf(parent);
   absl::Status first;
   // Those that have not begun go first, together: none of them takes the place of one that stops.
-  for (const std::string& child : open_.WithdrawChildren(parent)) {
+  for (const std::string& child : open_->WithdrawChildren(parent)) {
     first.Update(EndWithdrawn(child));
   }
   for (const std::string& child : children) first.Update(CancelOne(child));
@@ -255,7 +249,7 @@ absl::Status OperationRunner::State::CancelChildren(absl::string_view parent) {
 
 absl::StatusOr<Operation> OperationRunner::State::Cancel(absl::string_view name) {
   const std::string id(IdOf(name));
-  const std::optional<OperationRecord> record = open_.Find(id);
+  const std::optional<OperationRecord> record = open_->Find(id);
   if (!record.has_value()) {
     DROVER_RETURN_IF_ERROR(archive_.Find(id).status());
     return MakeError(absl::StatusCode::kFailedPrecondition, "OPERATION_DONE",
@@ -279,6 +273,7 @@ OperationRecord Again(const OperationRecord& ended, const Caller& caller) {
   OperationRecord record = ended;
   record.clear_memory();
   record.clear_committed();
+  record.clear_order_state();
   record.clear_request_id();
   Operation& operation = *record.mutable_operation();
   Operation fresh;
@@ -409,6 +404,8 @@ absl::StatusOr<Operation> OperationRunner::Continue(absl::string_view name, cons
                                                     absl::string_view request_id) {
   return state_->Continue(name, caller, request_id);
 }
+
+void OperationRunner::Wake(absl::string_view name) { state_->open().Wake(IdOf(name)); }
 
 std::vector<std::string> OperationRunner::QueueOf(absl::string_view vm_name) {
   std::vector<std::string> names;

@@ -29,6 +29,23 @@
 
 namespace drover::core {
 
+// A step from outside of its run, for whoever has news for one that waits. From any thread; does
+// nothing when the step is not the running one any more, and may outlive the runner.
+class WaitingStep {
+ public:
+  virtual ~WaitingStep() = default;
+  virtual void Wake() = 0;
+  // As OperationContext::Report, with the state its VM's target has meanwhile; unspecified = the
+  // operation's own.
+  virtual void Report(int percent, absl::string_view detail,
+                      drover::v1::Operation::Target::State state) = 0;
+  // `output` is all of it up to now or any piece of it that begins at `offset`; what is new of it
+  // goes to the operation's log, line by line, the last piece of a line when it is `whole`. `key`
+  // is as in OperationContext::Remember.
+  virtual void LogOutput(absl::string_view key, absl::string_view output, int64_t offset,
+                         bool whole) = 0;
+};
+
 // What a step sees of its operation.
 class OperationContext : public StepContext {
  public:
@@ -41,9 +58,18 @@ class OperationContext : public StepContext {
   // Values of the whole operation, not of one step.
   virtual absl::Status RememberForAll(absl::string_view key, absl::string_view value) = 0;
   virtual std::string RecallForAll(absl::string_view key) = 0;
+  // What `run` and `undo` return at once to wait for something without a worker: the operation
+  // keeps its VM, its place and its state, and the step is run again when it is woken (Wake, a
+  // cancel) or after `at_most`. A wake since the run began counts: nothing is missed between
+  // looking and waiting.
+  virtual absl::Status WaitForWake(absl::Duration at_most) = 0;
+  virtual std::shared_ptr<WaitingStep> Waiting() = 0;
   // Recorded with the end of the step.
   virtual void SetResponse(const google::protobuf::Message& response) = 0;
 };
+
+// Made by WaitForWake.
+bool IsWaiting(const absl::Status& status);
 
 struct OperationStep {
   std::string title;
@@ -81,7 +107,7 @@ struct OperationRequest {
 };
 
 struct RunnerLimits {
-  // Operations that run at a time: all, of one lane, of one batch.
+  // Operations that run at a time: all, of one lane, of one batch. One that waits does not run.
   int workers = 32;
   int per_lane = 12;
   int per_batch = 28;
@@ -120,8 +146,8 @@ class OperationRunner {
   // Recorded when it returns. The same request_id of the same user answers the operation made
   // before; INVALID_ARGUMENT, reason REQUEST_ID_REUSED, when that was for another request.
   absl::StatusOr<drover::v1::Operation> Submit(OperationRequest request);
-  // Parent and children are recorded together; at most `at_once` children run at a time, 0 = as
-  // limits allow.
+  // Parent and children are recorded together; at most `at_once` children have begun and not ended
+  // at a time, those that wait included; 0 = as limits allow.
   absl::StatusOr<drover::v1::Operation> SubmitBatch(OperationRequest parent,
                                                     std::vector<OperationRequest> children,
                                                     int at_once);
@@ -141,6 +167,8 @@ class OperationRunner {
   // OPERATION_NOT_DONE and NOTHING_TO_CONTINUE.
   absl::StatusOr<drover::v1::Operation> Continue(absl::string_view name, const Caller& caller,
                                                  absl::string_view request_id);
+  // Runs a step again that waits (OperationContext::WaitForWake); nothing for any other operation.
+  void Wake(absl::string_view name);
   // Operations ("operations/x") of a VM ("vms/x"): holder first, then those that wait, in order.
   std::vector<std::string> QueueOf(absl::string_view vm_name);
 

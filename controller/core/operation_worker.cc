@@ -6,6 +6,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "controller/core/operation_context.h"
 #include "controller/core/operation_record.h"
 #include "proto/support/log.h"
 #include "proto/support/status.h"
@@ -16,76 +17,11 @@ namespace {
 using drover::v1::Operation;
 using Step = Operation::Step;
 
-// Memory of the whole operation, and what the worker itself remembers there.
-constexpr int kForAll = -1;
+// What the worker itself remembers of a step.
 constexpr char kUndoAttempts[] = "undo attempts";
 // What may work later is tried for about an hour, anything else a few times.
 constexpr int kUndoAttemptsAway = 65;
 constexpr int kUndoAttemptsOther = 4;
-
-class Context : public OperationContext {
- public:
-  Context(OpenOperations* open, Vault* vault, Clock* clock, std::string id, int step,
-          OperationRecord record, std::stop_token stop)
-      : open_(open),
-        vault_(vault),
-        clock_(clock),
-        id_(std::move(id)),
-        step_(step),
-        record_(std::move(record)),
-        stop_(std::move(stop)) {}
-
-  void Report(int percent, absl::string_view detail) override {
-    open_->Touch(id_, [&](OperationRecord& record) {
-      Step& step = *record.mutable_operation()->mutable_steps(step_);
-      step.set_percent(std::clamp(percent, step.percent(), 100));
-      step.set_detail(std::string(detail));
-      SetPercent(record);
-    });
-  }
-  absl::Status Remember(absl::string_view key, absl::string_view value) override {
-    return RememberAt(step_, key, value);
-  }
-  std::string Recall(absl::string_view key) override {
-    return open_->Recall(id_, step_, std::string(key));
-  }
-  std::stop_token stop() const override { return stop_; }
-  const OperationRecord& record() const override { return record_; }
-  absl::StatusOr<std::string> Secrets() override {
-    if (record_.sealed_secrets().empty()) return "";
-    return vault_->Unseal(record_.sealed_secrets(), SecretsPurpose(record_));
-  }
-  void Log(absl::string_view line) override {
-    const absl::Time now = clock_->Now();
-    open_->Touch(id_, [&](OperationRecord& record) { AppendLogLine(record, line, now); });
-  }
-  absl::Status RememberForAll(absl::string_view key, absl::string_view value) override {
-    return RememberAt(kForAll, key, value);
-  }
-  std::string RecallForAll(absl::string_view key) override {
-    return open_->Recall(id_, kForAll, std::string(key));
-  }
-  void SetResponse(const google::protobuf::Message& response) override {
-    open_->Touch(id_, [&](OperationRecord& record) {
-      record.mutable_operation()->mutable_response()->PackFrom(response);
-    });
-  }
-
- private:
-  absl::Status RememberAt(int step, absl::string_view key, absl::string_view value) {
-    return open_->Save(id_, [&](OperationRecord& record) {
-      (*(*record.mutable_memory())[step].mutable_values())[std::string(key)] = std::string(value);
-    });
-  }
-
-  OpenOperations* const open_;
-  Vault* const vault_;
-  Clock* const clock_;
-  const std::string id_;
-  const int step_;
-  const OperationRecord record_;
-  const std::stop_token stop_;
-};
 
 absl::Duration UndoPause(int attempts) {
   return std::min(absl::Seconds(5) * (1 << std::min(attempts, 4)), absl::Seconds(60));
@@ -97,11 +33,6 @@ bool MayWorkLater(const absl::Status& error) {
 }
 
 }  // namespace
-
-std::string SecretsPurpose(const OperationRecord& record) {
-  return absl::StrCat("operation ", record.operation().kind(), " ",
-                      record.holds_size() > 0 ? record.holds(0) : "");
-}
 
 void OperationWorker::Run(const std::string& id) {
   const std::optional<OperationRecord> record = open_->Find(id);
@@ -154,9 +85,13 @@ bool OperationWorker::RunStep(const std::string& id, const OperationRecord& reco
     });
     if (!begun.ok()) return false;
   }
-  Context context(open_, vault_, clock_, id, step, record,
+  StepRun context(open_, vault_, clock_, id, step, record,
                   open_->StopToken(id, /*renew=*/record.committed()));
   const absl::Status status = its.run(context);
+  if (const auto wait = context.WaitOf(status)) {
+    open_->SetAside(id, *wait);
+    return false;
+  }
   // It will be asked again at the next start.
   if (!status.ok() && open_->stopping()) return false;
   const absl::Time now = clock_->Now();
@@ -219,8 +154,12 @@ bool OperationWorker::UndoStep(const std::string& id, const OperationRecord& rec
                             [&](OperationRecord& its) { Finish(its, StateAfterUndo(its), now); });
     return false;
   }
-  Context context(open_, vault_, clock_, id, step, record, open_->StopToken(id, /*renew=*/true));
+  StepRun context(open_, vault_, clock_, id, step, record, open_->StopToken(id, /*renew=*/true));
   const absl::Status undone = steps[static_cast<size_t>(step)].undo(context);
+  if (const auto wait = context.WaitOf(undone)) {
+    open_->SetAside(id, *wait);
+    return false;
+  }
   if (undone.ok()) {
     return open_->SaveSurely(id, [&](OperationRecord& its) { EndUndo(its, step, now); }).ok();
   }

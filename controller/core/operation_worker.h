@@ -45,7 +45,4 @@ class OperationWorker {
   const Factories* const factories_;
 };
 
-// What the secrets of an operation are sealed for.
-std::string SecretsPurpose(const OperationRecord& record);
-
 }  // namespace drover::core

@@ -34,6 +34,10 @@ class RecordingGateway : public AgentGateway {
   absl::Status LiftQuarantine(absl::string_view) override { return absl::OkStatus(); }
   bool IsConnected(absl::string_view) override { return connected; }
   absl::Status Send(absl::string_view, const Command& command) override {
+    if (breaks) {
+      connected = false;
+      return MakeError(absl::StatusCode::kUnavailable, "AGENT_NOT_CONNECTED", "it left");
+    }
     sent.push_back(command);
     return absl::OkStatus();
   }
@@ -44,6 +48,8 @@ class RecordingGateway : public AgentGateway {
   void DesiredStateChanged(absl::string_view uid) override { changed.push_back(std::string(uid)); }
 
   bool connected = false;
+  // The stream ends at the next order.
+  bool breaks = false;
   std::vector<Command> sent;
   std::vector<std::string> cancelled;
   std::vector<std::string> changed;
@@ -400,6 +406,34 @@ TEST_F(CommandTrackerTest, WhatWasTakenAndNotAnsweredIsContactLost) {
   ASSERT_TRUE(commands_->Order("uid-1", NewCommand("c1"), "").ok());
   files_.clock().Advance(absl::Minutes(22));
   EXPECT_EQ(ReasonOf(Wait("c1").status()), "CONTACT_LOST");
+}
+
+TEST_F(CommandTrackerTest, ARestartKnowsWhatWasHandedOver) {
+  ASSERT_TRUE(commands_->Order("uid-1", NewCommand("c1"), "").ok());
+  ASSERT_TRUE(commands_->Order("uid-1", NewCommand("c2"), "").ok());
+  gateway_.connected = true;
+  ASSERT_TRUE(commands_->Order("uid-1", NewCommand("c3"), "").ok());
+  CommandTracker later(&files_.store(), &files_.vault(), &files_.clock());
+  ASSERT_TRUE(later.Load().ok());
+  EXPECT_FALSE(later.Look("c1")->handed);
+  EXPECT_TRUE(later.Look("c3")->handed);
+  later.SetGateway(&gateway_);
+  later.OnConnected("uid-1");
+  CommandTracker last(&files_.store(), &files_.vault(), &files_.clock());
+  ASSERT_TRUE(last.Load().ok());
+  EXPECT_TRUE(last.Look("c1")->handed);
+  EXPECT_TRUE(last.Look("c2")->handed);
+  files_.clock().Advance(absl::Minutes(22));
+  EXPECT_EQ(ReasonOf(last.Look("c1").status()), "CONTACT_LOST");
+}
+
+TEST_F(CommandTrackerTest, WhatTheStreamDidNotTakeCanStillExpire) {
+  gateway_.connected = true;
+  gateway_.breaks = true;
+  ASSERT_TRUE(commands_->Order("uid-1", NewCommand("c1"), "").ok());
+  EXPECT_FALSE(commands_->Look("c1")->handed);
+  files_.clock().Advance(absl::Minutes(10));
+  EXPECT_EQ(commands_->Look("c1")->update.state(), CommandUpdate::STATE_EXPIRED);
 }
 
 TEST_F(CommandTrackerTest, CancelIsAtOnceBeforeAndAnOrderAfterHandingOver) {

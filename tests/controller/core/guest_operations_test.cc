@@ -7,92 +7,20 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/support/status.h"
+#include "tests/testing/answering_agents.h"
 #include "tests/testing/test_store.h"
 
 namespace drover::core {
 namespace {
 
-using drover::agent::v1::Command;
 using drover::agent::v1::CommandUpdate;
 using drover::v1::ControlServicesRequest;
 using drover::v1::Operation;
 using drover::v1::Vm;
+using testing::AnsweringAgents;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using Target = drover::v1::Operation::Target;
-
-// Agents that answer each command at once, by script; VMs without an answer are away.
-class AnsweringAgents : public AgentGateway {
- public:
-  struct Answer {
-    CommandUpdate::State state = CommandUpdate::STATE_SUCCEEDED;
-    std::string output;
-    absl::Status error;
-  };
-
-  void Answers(const std::string& uid, Answer answer) {
-    absl::MutexLock lock(&mutex_);
-    answers_[uid] = std::move(answer);
-  }
-  std::vector<std::string> orders() {
-    absl::MutexLock lock(&mutex_);
-    return orders_;
-  }
-  void SetTracker(CommandTracker* tracker) { tracker_ = tracker; }
-
-  bool IsConnected(absl::string_view uid) override {
-    absl::MutexLock lock(&mutex_);
-    return answers_.contains(std::string(uid));
-  }
-  absl::Status Send(absl::string_view uid, const Command& command) override {
-    CommandUpdate update;
-    {
-      absl::MutexLock lock(&mutex_);
-      const Answer& answer = answers_.at(std::string(uid));
-      orders_.push_back(absl::StrCat(uid, " ",
-                                     command.has_control_service()
-                                         ? absl::StrCat(command.control_service().action(), " ",
-                                                        command.control_service().services_size())
-                                         : command.get_service_output().service()));
-      update.set_command_id(command.id());
-      update.set_state(answer.state);
-      update.set_output(answer.output);
-      if (!answer.error.ok()) *update.mutable_error() = ToRpcStatus(answer.error);
-    }
-    return tracker_->OnUpdate(uid, update);
-  }
-  // It is not there any more.
-  void Leaves(const std::string& uid) {
-    absl::MutexLock lock(&mutex_);
-    answers_.erase(uid);
-  }
-  absl::Status CancelCommand(absl::string_view uid, absl::string_view id) override {
-    if (!IsConnected(uid)) {
-      return MakeError(absl::StatusCode::kUnavailable, "AGENT_NOT_CONNECTED", "it is away");
-    }
-    CommandUpdate update;
-    {
-      absl::MutexLock lock(&mutex_);
-      orders_.push_back(absl::StrCat(uid, " cancel"));
-      update.set_command_id(std::string(id));
-      update.set_state(CommandUpdate::STATE_CANCELLED);
-    }
-    return tracker_->OnUpdate(uid, update);
-  }
-  absl::StatusOr<EnrolmentKit> NewEnrolmentKit(absl::string_view, absl::string_view,
-                                               absl::Duration) override {
-    return absl::UnimplementedError("not in this test");
-  }
-  absl::Status Revoke(absl::string_view) override { return absl::OkStatus(); }
-  absl::Status LiftQuarantine(absl::string_view) override { return absl::OkStatus(); }
-  void DesiredStateChanged(absl::string_view) override {}
-
- private:
-  CommandTracker* tracker_ = nullptr;
-  absl::Mutex mutex_;
-  std::map<std::string, Answer> answers_ ABSL_GUARDED_BY(mutex_);
-  std::vector<std::string> orders_ ABSL_GUARDED_BY(mutex_);
-};
 
 class GuestOperationsTest : public ::testing::Test {
  protected:
@@ -186,15 +114,15 @@ TEST_F(GuestOperationsTest, EachVmOfABatchHasItsOwnOutcome) {
                    MakeError(absl::StatusCode::kInternal, "START_FAILED", "no such file")});
   auto submitted = guests_.Control(Restart({1, 2, 3}), {});
   ASSERT_TRUE(submitted.ok()) << submitted.status();
-  // The third is away until its command expires.
+  // The third is away until its command expires, without a worker.
   Await(submitted->name(), [](const Operation& operation) {
-    // Queued is neither.
     std::map<std::string, Target::State> states;
     for (const Target& target : operation.targets()) states[target.vm()] = target.state();
     return states["vms/web-1"] == Target::STATE_SUCCEEDED &&
            states["vms/web-2"] == Target::STATE_FAILED &&
-           states["vms/web-3"] == Target::STATE_RUNNING;
+           states["vms/web-3"] == Target::STATE_QUEUED;
   });
+  files_.clock().WaitForSleepers(1);
   files_.clock().Advance(absl::Minutes(11));
   Operation ended = AwaitEnd(submitted->name());
   EXPECT_EQ(ended.state(), Operation::STATE_PARTLY_FAILED);
@@ -266,9 +194,7 @@ TEST_F(GuestOperationsTest, TheSameRequestIdIsTheSameOperation) {
 TEST_F(GuestOperationsTest, CancelEndsWhatWaits) {
   auto submitted = guests_.Control(Restart({3}), {});
   ASSERT_TRUE(submitted.ok()) << submitted.status();
-  Await(submitted->name(), [](const Operation& operation) {
-    return operation.targets_size() == 1 && operation.targets(0).state() == Target::STATE_RUNNING;
-  });
+  AwaitDetail(submitted->name(), "waits for the agent to come back");
   ASSERT_TRUE(runner_.Cancel(submitted->name()).ok());
   Operation ended = AwaitEnd(submitted->name());
   EXPECT_EQ(ended.state(), Operation::STATE_CANCELLED);

@@ -90,6 +90,22 @@ TEST(OperationQueue, BatchIsLimitedByItsOwnWishAndByTheQueue) {
   EXPECT_THAT(queue.Take(), Optional(std::string("2")));
 }
 
+TEST(OperationQueue, WhatWaitsTakesNoWorkerButItsShareOfTheWish) {
+  OperationQueue queue(1, 1);
+  queue.SetAtOnce("p", 2);
+  for (const char* id : {"1", "2", "3"}) AddOpen(queue, {id, {}, "lane", "p"});
+  EXPECT_THAT(queue.Take(), Optional(std::string("1")));
+  EXPECT_EQ(queue.Take(), std::nullopt);
+  queue.PutBack("1");
+  EXPECT_THAT(queue.Take(), Optional(std::string("2")));
+  queue.PutBack("2");
+  EXPECT_EQ(queue.Take(), std::nullopt);
+  queue.Open("2");
+  EXPECT_THAT(queue.Take(), Optional(std::string("2")));
+  queue.Remove("2");
+  EXPECT_THAT(queue.Take(), Optional(std::string("3")));
+}
+
 TEST(OperationQueue, ClosedAndPutBackOnesDoNotRun) {
   OperationQueue queue(10, 10);
   AddOpen(queue, {"1", {"vms/a"}, "", ""});
