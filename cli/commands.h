@@ -13,7 +13,7 @@ std::vector<Command> InventoryCommands();
 std::vector<Command> DocumentCommands();
 std::vector<Command> GuestCommands();
 std::vector<Command> ActivityCommands();
-// doctor, mail test.
+// doctor, debug bundle, mail test.
 std::vector<Command> PlatformCommands();
 // help, completion, version.
 std::vector<Command> OwnCommands();

@@ -32,6 +32,7 @@ const std::vector<std::pair<std::string, std::string>>& Nouns() {
       {"user", "people and their roles"},
       {"doctor", "is all well, and what to do"},
       {"mail", "test mail"},
+      {"debug", "a file that helps to find a fault"},
       {"completion", "completion for bash, zsh, fish"},
       {"help", "help of a command; exit-codes"},
       {"version", "version of this program"},

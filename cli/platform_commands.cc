@@ -1,134 +1,24 @@
 // About the platform itself: whether all is well and what to do when not, test mail.
+#include <unistd.h>
+
 #include <algorithm>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "cli/bundle_contents.h"
 #include "cli/call.h"
 #include "cli/commands.h"
-#include "cli/errors.h"
-#include "cli/fields.h"
-#include "cli/first_contact.h"
+#include "cli/context_store.h"
+#include "cli/doctor.h"
 #include "drover/v1/activity.pb.h"
-#include "drover/v1/people.pb.h"
-#include "proto/support/resource_name.h"
 #include "proto/support/status.h"
-#include "proto/support/time.h"
 
 namespace drover::cli {
 namespace {
 
 using Check = v1::PlatformHealth::Check;
-
-constexpr absl::Duration kAnswerIn = absl::Seconds(10);
-// Until then a certificate can be renewed in peace.
-constexpr absl::Duration kRenewBefore = absl::Hours(24 * 30);
-// Sessions, curves and the log are read wrongly by somebody whose clock differs by more.
-constexpr absl::Duration kClockMayDiffer = absl::Seconds(5);
-
-// The checks that are made from here, in order; the first that fails says with which code to end.
-struct Findings {
-  v1::PlatformHealth health;
-  absl::Status first_failure;
-
-  void Add(absl::string_view name, Check::State state, absl::string_view finding,
-           absl::string_view advice = "") {
-    Check* check = health.add_checks();
-    check->set_name(std::string(name));
-    check->set_state(state);
-    check->set_finding(std::string(finding));
-    check->set_advice(std::string(advice));
-  }
-  void AddFailure(absl::string_view name, const absl::Status& status) {
-    Add(name, Check::STATE_ERROR, status.message(), HintFor(status));
-    if (first_failure.ok()) first_failure = status;
-  }
-};
-
-// The controller answers, and its certificate is of the authority that was confirmed.
-absl::Status CheckController(const Context& context, absl::Time now, Findings& findings) {
-  DROVER_ASSIGN_OR_RETURN(const PresentedAuthority shown,
-                          FetchAuthority(context.server, kAnswerIn));
-  if (!SameFingerprint(FingerprintOf(context.authority), shown.fingerprint)) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, "CERTIFICATE_REFUSED",
-                     absl::StrCat(context.server, " shows another authority than was confirmed: ",
-                                  shown.fingerprint));
-  }
-  const std::string until = LocalTime(shown.not_after);
-  if (shown.not_after < now) {
-    return absl::FailedPreconditionError(absl::StrCat("the authority's certificate ended ", until));
-  }
-  const bool soon = shown.not_after - now < kRenewBefore;
-  findings.Add("controller", soon ? Check::STATE_WARNING : Check::STATE_OK,
-               absl::StrCat(context.server,
-                            " answers; its authority is the confirmed one, valid until ", until),
-               soon ? "have the authority renewed, and sign in again afterwards" : "");
-  return absl::OkStatus();
-}
-
-absl::Status CheckSession(Client& client, Findings& findings) {
-  v1::GetSelfRequest request;
-  v1::User self;
-  DROVER_RETURN_IF_ERROR(client.Call("PeopleService/GetSelf", request, &self, kAnswerIn));
-  const bool must_change = self.must_change_password();
-  findings.Add("session", must_change ? Check::STATE_WARNING : Check::STATE_OK,
-               absl::StrCat("signed in as ", IdOf(self.name()), " (", FieldText(self, "role"), ")"),
-               must_change ? "choose a password of your own with: drover user passwd" : "");
-  return absl::OkStatus();
-}
-
-// What both sides can tell only together: versions and clocks.
-void CompareWithHere(const v1::PlatformHealth& there, absl::Time before, absl::Time after,
-                     Findings& findings) {
-  const bool same = there.version() == DROVER_VERSION;
-  findings.Add(
-      "version", same ? Check::STATE_OK : Check::STATE_WARNING,
-      absl::StrCat("this program is ", DROVER_VERSION, ", the controller ", there.version()),
-      same ? "" : "install the same version of both");
-  if (!there.has_time()) return;
-  const absl::Time controller = FromProto(there.time());
-  const absl::Duration ahead = controller > after    ? controller - after
-                               : controller < before ? controller - before
-                                                     : absl::ZeroDuration();
-  const bool far = absl::AbsDuration(ahead) > kClockMayDiffer;
-  findings.Add(
-      "clocks", far ? Check::STATE_WARNING : Check::STATE_OK,
-      far ? absl::StrCat("the controller's clock is ", HumanDuration(absl::AbsDuration(ahead)),
-                         ahead > absl::ZeroDuration() ? " ahead of" : " behind", " this machine's")
-          : std::string("the controller's clock and this machine's agree"),
-      far ? "keep both by NTP, e.g. with chrony or systemd-timesyncd" : "");
-}
-
-absl::Status CheckPlatform(Invocation& invocation, Findings& findings) {
-  v1::GetPlatformHealthRequest request;
-  v1::PlatformHealth there;
-  const absl::Time before = invocation.terminal.Now();
-  DROVER_RETURN_IF_ERROR(
-      invocation.client.Call(invocation.command.method, request, &there, absl::Minutes(1)));
-  CompareWithHere(there, before, invocation.terminal.Now(), findings);
-  findings.health.mutable_checks()->MergeFrom(there.checks());
-  there.clear_checks();
-  findings.health.MergeFrom(there);
-  return absl::OkStatus();
-}
-
-// Each check needs what the one before it has found to be well.
-void CheckAll(Invocation& invocation, Findings& findings) {
-  const auto context = invocation.client.CurrentContext();
-  if (!context.ok()) return findings.AddFailure("context", context.status());
-  const absl::Status controller = CheckController(*context, invocation.terminal.Now(), findings);
-  if (!controller.ok()) return findings.AddFailure("controller", controller);
-  const absl::Status session = CheckSession(invocation.client, findings);
-  if (!session.ok()) return findings.AddFailure("session", session);
-  const absl::Status platform = CheckPlatform(invocation, findings);
-  if (absl::IsUnimplemented(platform)) {
-    findings.Add("platform", Check::STATE_WARNING, "the controller does not tell how it is",
-                 "install this program's version of the controller");
-  } else if (!platform.ok()) {
-    findings.AddFailure("platform", platform);
-  }
-}
 
 void PrintFindings(Invocation& invocation, const v1::PlatformHealth& health) {
   Terminal& terminal = invocation.terminal;
@@ -148,8 +38,7 @@ void PrintFindings(Invocation& invocation, const v1::PlatformHealth& health) {
 }
 
 absl::Status Doctor(Invocation& invocation) {
-  Findings findings;
-  CheckAll(invocation, findings);
+  const Findings findings = CheckAll(invocation);
   if (invocation.shows_table() && invocation.output.columns.empty()) {
     PrintFindings(invocation, findings.health);
   } else {
@@ -165,6 +54,28 @@ absl::Status Doctor(Invocation& invocation) {
       "NOT_WELL", absl::StrCat(wrong, " of ", checks.size(), " checks found something wrong"));
 }
 
+absl::Status DebugBundle(Invocation& invocation) {
+  Terminal& terminal = invocation.terminal;
+  std::string path = invocation.arguments.Get("to");
+  if (path.empty()) {
+    path = absl::FormatTime("drover-bundle-%Y%m%d-%H%M%S.tar.gz", terminal.Now(),
+                            absl::LocalTimeZone());
+  }
+  const bool to_stdout = path == "-";
+  if (!to_stdout && access(path.c_str(), F_OK) == 0) {
+    return absl::AlreadyExistsError(absl::StrCat(path, " is there already"));
+  }
+  DROVER_ASSIGN_OR_RETURN(const std::string archive, MakeBundle(invocation));
+  if (to_stdout) {
+    terminal.Print(archive);
+    return absl::OkStatus();
+  }
+  DROVER_RETURN_IF_ERROR(WritePrivateFile(path, archive));
+  terminal.Print(path + "\n");
+  invocation.Tell("Secrets are taken out; look through it before you pass it on: tar -tzf " + path);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 std::vector<Command> PlatformCommands() {
@@ -177,6 +88,20 @@ std::vector<Command> PlatformCommands() {
                 "controller found something\nwrong, 4 when you are not signed in, 5 when its "
                 "certificate is not the confirmed one, 6 when it cannot be reached.",
        .run = Doctor},
+      {.path = "debug bundle",
+       .summary = "Collect what helps to find a fault into one file, without secrets.",
+       .flags = {{.name = "to",
+                  .help = "file to write; - is standard output; drover-bundle-TIME.tar.gz without",
+                  .value = "FILE"},
+                 {.name = "config-dir",
+                  .help = "folder of controller.toml and gateway.toml; /etc/drover without",
+                  .value = "FOLDER"}},
+       .examples = {"drover debug bundle",
+                    "drover debug bundle --to - | ssh desk 'cat > b.tar.gz'"},
+       .notes = "Versions, configuration, the findings of drover doctor, hypervisors, types, "
+                "environments, VMs, the newest operations,\nevents and log entries, and on the "
+                "controller's machine its journal. Made also when the controller is away.",
+       .run = DebugBundle},
       {.path = "mail test",
        .summary = "Send a test mail at once and tell what the mail server said.",
        .method = "ActivityService/SendTestMail",
