@@ -326,7 +326,12 @@ absl::Status RunCall(Invocation& invocation) {
   const auto request = NewMessage(*method->input_type());
   DROVER_RETURN_IF_ERROR(FillRequest(invocation, request.get()));
   DROVER_RETURN_IF_ERROR(Confirm(invocation, request.get()));
-  return CallAndShow(invocation, request.get());
+  if (!invocation.arguments.Has("watch")) return CallAndShow(invocation, request.get());
+  return ShowOnChange(invocation, [&invocation, &request, method] {
+    const auto fresh = NewMessage(*method->input_type());
+    fresh->CopyFrom(*request);
+    return CallAndShow(invocation, fresh.get());
+  });
 }
 
 }  // namespace drover::cli

@@ -6,6 +6,7 @@
 
 #include <google/protobuf/message.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,10 @@ absl::Status CallAndShow(Invocation& invocation, google::protobuf::Message* requ
 
 // Waits for an operation (not with --detach) and prints its end; the error when it failed.
 absl::Status FinishOperation(Invocation& invocation, const v1::Operation& operation);
+
+// Shows once more whenever something has changed, and every ten seconds in any case, until Ctrl-C:
+// on a terminal in place. A controller that goes away and comes back is waited for.
+absl::Status ShowOnChange(Invocation& invocation, const std::function<absl::Status()>& show);
 
 // A secret flag's value: from standard input, a private file, or asked for. "" when it is optional
 // and was not given.

@@ -152,6 +152,14 @@ std::vector<Flag> ImpliedFlags(const Command& command) {
   if (method != nullptr && HasField(*method->input_type(), "page_token")) {
     flags.push_back({.name = "limit", .help = "at most N rows; all of them without", .value = "N"});
   }
+  // What is read by one call can be read again.
+  if (method != nullptr && command.run == nullptr &&
+      RuleOf(*method).log_kind() == v1::LOG_KIND_UNSPECIFIED && !method->server_streaming()) {
+    flags.push_back({.name = "watch",
+                     .help = "show it again whenever something has changed, until Ctrl-C",
+                     .letter = 'w',
+                     .kind = Flag::Kind::kSwitch});
+  }
   const bool waits =
       command.waits || (method != nullptr && method->output_type()->name() == "Operation" &&
                         !absl::StartsWith(method->name(), "Get"));

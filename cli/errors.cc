@@ -4,6 +4,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "proto/support/json.h"
@@ -115,18 +116,28 @@ int ReportError(Terminal& terminal, const absl::Status& status, const Command* c
   return exit_code;
 }
 
+const std::vector<std::pair<int, std::string>>& ExitCodes() {
+  static const auto* const codes = new std::vector<std::pair<int, std::string>>{
+      {0, "done"},
+      {1, "failed: the operation ended in an error, or the controller had one"},
+      {2, "the command line, a file or a field is wrong"},
+      {3, "not found"},
+      {4, "not signed in, or not allowed"},
+      {5, "in conflict: exists already, in use, changed meanwhile, not in the right state"},
+      {6, "the controller cannot be reached"},
+      {7, "timed out waiting; the operation goes on"},
+      {8, "partly failed: some VMs succeeded, some did not"},
+      {130, "interrupted; an operation that was waited for goes on"},
+  };
+  return *codes;
+}
+
 std::string ExitCodesHelp() {
-  return "Exit codes of drover\n"
-         "  0    done\n"
-         "  1    failed: the operation ended in an error, or the controller had one\n"
-         "  2    the command line, a file or a field is wrong\n"
-         "  3    not found\n"
-         "  4    not signed in, or not allowed\n"
-         "  5    in conflict: exists already, in use, changed meanwhile, not in the right state\n"
-         "  6    the controller cannot be reached\n"
-         "  7    timed out waiting; the operation goes on\n"
-         "  8    partly failed: some VMs succeeded, some did not\n"
-         "  130  interrupted; an operation that was waited for goes on\n";
+  std::string text = "Exit codes of drover\n";
+  for (const auto& [code, meaning] : ExitCodes()) {
+    absl::StrAppendFormat(&text, "  %-3d  %s\n", code, meaning);
+  }
+  return text;
 }
 
 }  // namespace drover::cli

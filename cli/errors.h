@@ -24,6 +24,8 @@ int ReportError(Terminal& terminal, const absl::Status& status, const Command* c
 // What helps with the error, "" when nothing does.
 std::string HintFor(const absl::Status& status);
 
+// Code and meaning.
+const std::vector<std::pair<int, std::string>>& ExitCodes();
 // The table of `drover help exit-codes`.
 std::string ExitCodesHelp();
 

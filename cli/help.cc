@@ -10,36 +10,6 @@
 namespace drover::cli {
 namespace {
 
-// What each first word is about, in the order of the program's help.
-const std::vector<std::pair<std::string, std::string>>& Nouns() {
-  static const auto* const nouns = new std::vector<std::pair<std::string, std::string>>{
-      {"login", "sign in at a controller"},
-      {"logout", "end the session"},
-      {"whoami", "who is signed in, where"},
-      {"context", "controllers you are signed in to"},
-      {"hypervisor", "ESXi hosts and vCenters"},
-      {"type", "roles of VMs: template, watched services"},
-      {"env", "environments: sets of VMs"},
-      {"plan", "what an environment file would change"},
-      {"apply", "make an environment as its file says"},
-      {"vm", "virtual machines"},
-      {"service", "services inside the VMs"},
-      {"operation", "work in progress and its results"},
-      {"event", "what happened"},
-      {"watch", "what happens, live"},
-      {"dashboard", "totals"},
-      {"log", "the platform log: who did what"},
-      {"user", "people and their roles"},
-      {"doctor", "is all well, and what to do"},
-      {"mail", "test mail"},
-      {"debug", "a file that helps to find a fault"},
-      {"completion", "completion for bash, zsh, fish"},
-      {"help", "help of a command; exit-codes"},
-      {"version", "version of this program"},
-  };
-  return *nouns;
-}
-
 std::string Lines(const std::vector<std::pair<std::string, std::string>>& rows) {
   int width = 0;
   for (const auto& [left, right] : rows) width = std::max(width, DisplayWidth(left));
@@ -127,10 +97,39 @@ std::string ProgramHelp() {
       "  drover hypervisor add esxi1 --url https://10.0.0.2/sdk --user root\n"
       "  drover type add -f types.toml\n"
       "  drover apply -f env.toml\n"
-      "\nSee: drover help NOUN [VERB], drover help exit-codes\n");
+      "\nSee: drover help NOUN [VERB], drover help exit-codes, drover help environment\n");
 }
 
 }  // namespace
+
+const std::vector<std::pair<std::string, std::string>>& Nouns() {
+  static const auto* const nouns = new std::vector<std::pair<std::string, std::string>>{
+      {"login", "sign in at a controller"},
+      {"logout", "end the session"},
+      {"whoami", "who is signed in, where"},
+      {"context", "controllers you are signed in to"},
+      {"hypervisor", "ESXi hosts and vCenters"},
+      {"type", "roles of VMs: template, watched services"},
+      {"env", "environments: sets of VMs"},
+      {"plan", "what an environment file would change"},
+      {"apply", "make an environment as its file says"},
+      {"vm", "virtual machines"},
+      {"service", "services inside the VMs"},
+      {"operation", "work in progress and its results"},
+      {"event", "what happened"},
+      {"watch", "what happens, live"},
+      {"dashboard", "totals"},
+      {"log", "the platform log: who did what"},
+      {"user", "people and their roles"},
+      {"doctor", "is all well, and what to do"},
+      {"mail", "test mail"},
+      {"debug", "a file that helps to find a fault"},
+      {"completion", "completion for bash, zsh, fish"},
+      {"help", "help of a command; exit-codes; environment"},
+      {"version", "version of this program"},
+  };
+  return *nouns;
+}
 
 std::string HelpFor(const CommandTable& table, absl::string_view path, const Terminal& terminal) {
   const Command* command = table.Find(path);

@@ -13,6 +13,9 @@ namespace drover::cli {
 // Of a command ("vm create"), of a noun ("vm"), or of the program ("").
 std::string HelpFor(const CommandTable& table, absl::string_view path, const Terminal& terminal);
 
+// What each first word is about, in the order of the program's help.
+const std::vector<std::pair<std::string, std::string>>& Nouns();
+
 // Where to look after a line that was not understood: "See: drover vm --help".
 std::string UsageHint(const CommandTable& table, const std::vector<std::string>& words);
 

@@ -6,6 +6,7 @@
 #include "cli/completion.h"
 #include "cli/errors.h"
 #include "cli/help.h"
+#include "cli/manual.h"
 #include "cli/nearest.h"
 #include "proto/support/status.h"
 
@@ -13,14 +14,24 @@ namespace drover::cli {
 namespace {
 
 absl::Status Help(Invocation& invocation) {
+  if (invocation.arguments.Has("man")) {
+    invocation.terminal.Print(ManualPage(invocation.table));
+    return absl::OkStatus();
+  }
   const std::string path = absl::StrJoin(invocation.arguments.All("COMMAND"), " ");
   if (path == "exit-codes") {
     invocation.terminal.Print(ExitCodesHelp());
     return absl::OkStatus();
   }
+  if (path == "environment") {
+    for (const auto& [name, meaning] : EnvironmentVariables()) {
+      invocation.terminal.Print(absl::StrCat(Pad(name, 18), meaning, "\n"));
+    }
+    return absl::OkStatus();
+  }
   if (!path.empty() && invocation.table.Find(path) == nullptr &&
       invocation.table.WordsAfter(path).empty()) {
-    std::vector<std::string> known = {"exit-codes"};
+    std::vector<std::string> known = {"exit-codes", "environment"};
     for (const Command& command : invocation.table.commands()) known.push_back(command.path);
     return absl::InvalidArgumentError(
         absl::StrCat("there is no command \"", path, "\"", DidYouMean(path, known)));
@@ -62,11 +73,15 @@ std::vector<Command> OwnCommands() {
        .examples = {"source <(drover completion bash)", "drover completion fish | source"},
        .run = PrintCompletion},
       {.path = "help",
-       .summary = "Show the help of a command, or the exit codes.",
+       .summary = "Show the help of a command, the exit codes, or the environment variables.",
        .arguments = {{.name = "COMMAND",
-                      .help = "words of a command, or exit-codes",
+                      .help = "words of a command, or exit-codes, or environment",
                       .kind = Flag::Kind::kList}},
-       .examples = {"drover help vm create", "drover help exit-codes"},
+       .flags = {{.name = "man",
+                  .help = "the manual page drover(1), for man -l -",
+                  .kind = Flag::Kind::kSwitch}},
+       .examples = {"drover help vm create", "drover help exit-codes",
+                    "drover help --man | man -l -"},
        .run = Help},
       {.path = "version", .summary = "Show the version of this program.", .run = PrintVersion},
       {.path = "__complete",

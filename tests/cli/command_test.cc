@@ -1,6 +1,10 @@
 #include "cli/command.h"
 
+#include <stdlib.h>
+
+#include "absl/strings/str_replace.h"
 #include "cli/drover.h"
+#include "cli/errors.h"
 #include "cli/help.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -159,6 +163,30 @@ TEST_F(HelpTest, OfProgramNounCommandAndExitCodes) {
   EXPECT_EQ(Run({"help", "vm", "create"}).out, command.out);
   EXPECT_THAT(Run({"help", "exit-codes"}).out, HasSubstr("  8    partly failed"));
   EXPECT_EQ(Run({"help", "vm", "crate"}).exit_code, 2);
+}
+
+TEST_F(HelpTest, EveryCommandIsInTheHelpAndTheManual) {
+  const std::string manual = Run({"help", "--man"}).out;
+  for (const Command& command : Commands().commands()) {
+    if (command.hidden) continue;
+    const std::string noun = command.path.substr(0, command.path.find(' '));
+    EXPECT_THAT(Run({}).out, HasSubstr("\n  " + noun + " ")) << command.path;
+    const std::string title = absl::StrReplaceAll("\n.SS drover " + command.path, {{"-", "\\-"}});
+    EXPECT_THAT(manual, HasSubstr(title));
+  }
+  for (const auto& [code, meaning] : ExitCodes()) {
+    EXPECT_THAT(manual, HasSubstr(absl::StrCat("\n\\fB", code, "\\fR\n")));
+  }
+  EXPECT_THAT(Run({"help", "environment"}).out, HasSubstr("DROVER_TOKEN"));
+}
+
+TEST_F(HelpTest, MandocFindsNothingInTheManual) {
+  const std::string file = FileWith("drover.1", Run({"help", "--man"}).out);
+  // Its date is the package's, so that a build says the same each time.
+  const std::string command = absl::StrCat("mandoc -T lint -W warning ", file,
+                                           " | grep -v 'missing date' >", file, ".said");
+  ASSERT_EQ(system("command -v mandoc >/dev/null"), 0) << "mandoc is in tests/packages";
+  EXPECT_NE(system(command.c_str()), 0) << testing::ReadFile(file + ".said");
 }
 
 TEST_F(HelpTest, MistakesSayWhereToLook) {

@@ -182,9 +182,10 @@ class BundleTest : public PlatformTest {
     }
     events.add_events()->set_message("the password of web-01 was changed");
     controller_.Answer("ActivityService/ListEvents", events);
-    testing::WriteFile(home_.File("controller.toml"),
-              absl::StrCat("[mail]\nsmtp = \"smtp://a:", kCanary, "@mail\"\npassword = \"", kCanary,
-                           "\"\npassword_file = \"/etc/drover/mail.password\"\n"));
+    testing::WriteFile(
+        home_.File("controller.toml"),
+        absl::StrCat("[mail]\nsmtp = \"smtp://a:", kCanary, "@mail\"\npassword = \"", kCanary,
+                     "\"\npassword_file = \"/etc/drover/mail.password\"\n"));
     env_["DROVER_TOKEN"] = kCanary;
   }
 };

@@ -5,6 +5,9 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <atomic>
+
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "drover/v1/inventory.pb.h"
 #include "gmock/gmock.h"
@@ -188,6 +191,37 @@ TEST_F(ProgressTest, OperationWatchAttachesAgain) {
   EXPECT_EQ(controller_.LastRequest<v1::GetOperationRequest>("ActivityService/GetOperation").name(),
             "operations/7");
   EXPECT_THAT(ran.out, HasSubstr("succeeded"));
+}
+
+// ---- lists that are shown again
+
+TEST_F(OpenOperationTest, WatchShowsAListAgainWhenSomethingHasChanged) {
+  std::atomic<int> lists = 0;
+  controller_.On<v1::ListEnvironmentsRequest, v1::ListEnvironmentsResponse>(
+      "InventoryService/ListEnvironments",
+      [&lists](const v1::ListEnvironmentsRequest&, v1::ListEnvironmentsResponse* answer) {
+        answer->add_environments()->set_name(absl::StrCat("environments/shop-", ++lists));
+        if (lists == 2) kill(getpid(), SIGINT);
+        return absl::OkStatus();
+      });
+  controller_.OnCall("ActivityService/Watch", [this](const google::protobuf::Message&,
+                                                     const testing::FakeController::Send& send) {
+    v1::WatchResponse change;
+    change.mutable_heartbeat();
+    send(change);
+    change.set_changed("environments/shop");
+    send(change);
+    end_.WaitForNotification();
+    return absl::OkStatus();
+  });
+  const testing::Ran ran = Run({"env", "list", "--watch", "-o", "name"});
+  EXPECT_EQ(ran.exit_code, 130) << ran.err;
+  EXPECT_EQ(ran.out, "environments/shop-1\nenvironments/shop-2\n");
+}
+
+TEST_F(OpenOperationTest, WatchEndsWithWhatCannotBeShown) {
+  controller_.Refuse("InventoryService/ListEnvironments", absl::PermissionDeniedError("not yours"));
+  EXPECT_EQ(Run({"env", "list", "-w"}).exit_code, 4);
 }
 
 }  // namespace
