@@ -259,6 +259,9 @@ class RequestMaker {
     if (!ParseQuery(query, &parameters)) {
       return absl::InvalidArgumentError("the query is wrongly escaped");
     }
+    for (const auto& [name, text] : parameters) {
+      if (!IsUtf8(name)) return absl::InvalidArgumentError("the query is not UTF-8");
+    }
     Violations violations;
     std::set<std::string> seen;
     for (const auto& [name, text] : parameters) {

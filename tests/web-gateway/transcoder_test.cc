@@ -120,6 +120,7 @@ TEST(MakeRequest, RefusesByName) {
       {"GET", "/v1/vms", "power=ON", "", "power", "one of POWER_STATE_ON"},
       {"GET", "/v1/vms", "search=%ff", "", "search", "UTF-8"},
       {"GET", "/v1/vms", "search=%f", "", "", "wrongly escaped"},
+      {"GET", "/v1/vms", "%ff=1", "", "", "not UTF-8"},
       {"GET", "/v1/vms", "", "{}", "", "no body"},
       {"GET", "/v1/vms/a", "name=vms/b", "", "name", "stands in the path"},
       {"GET", "/v1/log", "startTime=yesterday", "", "startTime", "time like"},
