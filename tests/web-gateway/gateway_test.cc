@@ -221,6 +221,28 @@ TEST_F(GatewayTest, OtherSitesCannotMakeABrowserChangeThings) {
             200);
 }
 
+// Whatever stands in a cookie, the controller alone says whether it is a session.
+TEST_F(GatewayTest, ForgedAndExpiredCookiesAreNobody) {
+  controller_.Refuse("PeopleService/GetSelf", absl::UnauthenticatedError("the session has ended"));
+  Start();
+  for (const std::string cookie :
+       {"drover_session=expired", "drover_session=admin; drover_session=other",
+        "__Host-drover_session=a.b.c"}) {
+    const HttpAnswer answer = Call("GET", "/v1/self", absl::StrCat("Cookie: ", cookie, "\r\n"));
+    EXPECT_EQ(answer.status, 401) << cookie;
+    EXPECT_THAT(answer.body, HasSubstr(R"("code":16)")) << cookie;
+  }
+  // What cannot be a token is not sent as one.
+  for (const std::string& cookie :
+       {std::string("drover_session="), std::string("drover_session=a b"),
+        absl::StrCat("drover_session=", std::string(600, 'x')), std::string("session=admin"),
+        std::string("drover_session")}) {
+    const HttpAnswer answer = Call("GET", "/v1/self", absl::StrCat("Cookie: ", cookie, "\r\n"));
+    EXPECT_EQ(answer.status, 401) << cookie;
+    EXPECT_EQ(controller_.last_authorization(), "") << cookie;
+  }
+}
+
 TEST_F(GatewayTest, FloodsOfSignInsAreSlowedDown) {
   controller_.Refuse("PeopleService/Login",
                      MakeError(absl::StatusCode::kUnauthenticated, "LOGIN_FAILED", "wrong"));

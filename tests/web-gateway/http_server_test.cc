@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <openssl/ssl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+
+#include <algorithm>
 
 #include <list>
 #include <memory>
@@ -325,6 +328,31 @@ TEST_F(HttpServerTest, LimitsConnections) {
   Await([this] { return server_->counts().connections == 2; });
   HttpClient sixth(server_->port());
   EXPECT_EQ(sixth.Call("GET", "/").status, 200);
+}
+
+// Each has begun a request and stops there: nobody else waits for them, and each may still go on.
+TEST_F(HttpServerTest, BearsThousandsWhoStopHalfWay) {
+  rlimit files{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &files), 0);
+  files.rlim_cur = files.rlim_max;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &files), 0);
+  // Both ends are this process's.
+  const int count = static_cast<int>(std::min<rlim_t>(5000, files.rlim_max / 2 - 200));
+  ASSERT_GE(count, 400);
+  options_.max_connections_per_address = count + 10;
+  Start();
+  std::list<HttpClient> crowd;
+  for (int i = 0; i < count; ++i) {
+    ASSERT_TRUE(crowd.emplace_back(server_->port()).Send("GET /half HTTP/1.1\r\nHo"));
+  }
+  Await([this, count] { return server_->counts().connections == count; });
+  HttpClient client(server_->port());
+  EXPECT_EQ(client.Call("GET", "/a").status, 200);
+  EXPECT_EQ(client.Call("POST", "/later", "", "12345").status, 200);
+  for (HttpClient& one : crowd) ASSERT_TRUE(one.Send("st: t\r\n\r\n"));
+  for (HttpClient& one : crowd) ASSERT_EQ(one.Read().status, 200);
+  crowd.clear();
+  Await([this] { return server_->counts().connections == 1; });
 }
 
 TEST_F(HttpServerTest, DrainsInOrder) {
