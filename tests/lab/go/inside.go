@@ -63,6 +63,9 @@ func insideMain(args []string) error {
 		if err := l.runGateway(); err != nil {
 			return fmt.Errorf("gateway: %w", err)
 		}
+		if err := l.serveWebSocket(); err != nil {
+			return fmt.Errorf("gateway: %w", err)
+		}
 	}
 	code := l.runCommand()
 	os.Exit(code)
@@ -160,7 +163,7 @@ func (l *lab) environment() []string {
 		}
 	}
 	if l.hasGateway() {
-		env = append(env, "DROVER_WEB="+webURL)
+		env = append(env, "DROVER_WEB="+webURL, "DROVER_PUBLISHED="+l.plan.Published)
 	}
 	return append(env, "PATH="+bin+":"+os.Getenv("PATH"), "DROVER_LAB="+l.plan.State, "DROVER_LAB_SOURCE="+l.plan.Source,
 		"DROVER_BUILD="+l.plan.Build, "DROVER_SERVER=10.213.0.1:8443", "XDG_CONFIG_HOME="+filepath.Join(l.plan.State, "config"))

@@ -22,7 +22,7 @@ func init() {
 }
 
 const usage = `usage:
-  lab run [--esxi N] [--vcenter] [--free-esxi] [--bare] [--no-controller] [--set NAME=VALUE] [--keep-state] -- COMMAND...
+  lab run [--esxi N] [--vcenter] [--free-esxi] [--bare] [--no-controller] [--set NAME=VALUE] [--publish HOST:PORT] [--keep-state] -- COMMAND...
 inside the lab:
   lab hosts                                one line each: name kind url user password-file fingerprint ssh-fingerprint
   lab guest VM -- COMMAND...               run something inside a guest

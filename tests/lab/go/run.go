@@ -33,6 +33,7 @@ type plan struct {
 	Config       []string `json:"config"` // SECTION.KEY=VALUE for the controller
 	Command      []string `json:"command"`
 	Directory    string   `json:"directory"`
+	Published    string   `json:"published"` // URL of the page outside; "" when nobody asked
 }
 
 type stringList []string
@@ -51,6 +52,7 @@ func parseRun(args []string) (*plan, bool, error) {
 	keep := flags.Bool("keep-state", false, "leave the state directory, for its logs")
 	flags.Var((*stringList)(&p.Settings), "set", "NAME=VALUE of every host, as `lab set`; repeatable")
 	flags.Var((*stringList)(&p.Config), "config", "SECTION.KEY=VALUE of the controller's configuration; repeatable")
+	flags.StringVar(&p.Published, "publish", "", "HOST:PORT of this machine's loopback where the page can be opened")
 	if err := flags.Parse(args); err != nil {
 		return nil, false, err
 	}
@@ -152,6 +154,11 @@ func (p *plan) prepare() error {
 	}{{"/proc/sys/fs/inotify/max_user_instances", 8192}, {"/proc/sys/fs/inotify/max_user_watches", 524288},
 		{"/proc/sys/net/ipv4/neigh/default/gc_thresh3", 16384}, {"/proc/sys/net/ipv4/neigh/default/gc_thresh2", 8192}} {
 		raiseLimit(limit.file, limit.want)
+	}
+	if p.Published != "" {
+		if p.Published, err = p.publish(p.Published); err != nil {
+			return err
+		}
 	}
 	data, err := json.Marshal(p)
 	if err != nil {
