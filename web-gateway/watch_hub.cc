@@ -458,17 +458,36 @@ bool WatchHub::MayShare(const MethodDescriptor& method, const Message& request) 
 void WatchHub::Subscribe(const MethodDescriptor& method, const WatchRequest& request,
                          const CallerFacts& facts, absl::string_view last_event_id,
                          std::function<void(absl::StatusOr<std::unique_ptr<BodyStream>>)> answer) {
+  AskSelf(facts, [this, &method, request, facts, id = std::string(last_event_id),
+                  answer = std::move(answer)](const absl::StatusOr<drover::v1::User>& self) {
+    if (!self.ok()) return answer(self.status());
+    if (absl::Status may = MayCall(*self, method); !may.ok()) return answer(may);
+    std::unique_ptr<BodyStream> body = Attach(method, request, facts, id);
+    if (body == nullptr) return answer(absl::UnavailableError("the gateway is stopping"));
+    answer(std::move(body));
+  });
+}
+
+void WatchHub::AskSelf(const CallerFacts& facts, SelfAnswer answer) {
+  const std::string who = absl::StrCat(facts.token, " ", facts.client_address);
+  {
+    absl::MutexLock lock(&mutex_);
+    std::vector<SelfAnswer>& waiting = asking_[who];
+    waiting.push_back(std::move(answer));
+    if (waiting.size() > 1) return;
+  }
   upstream_->Unary(SelfMethod(), drover::v1::GetSelfRequest(), facts, kSelfTimeout,
-                   [this, &method, request, facts, id = std::string(last_event_id),
-                    answer = std::move(answer)](absl::StatusOr<std::unique_ptr<Message>> self) {
-                     if (!self.ok()) return answer(self.status());
-                     const auto& user = static_cast<const drover::v1::User&>(**self);
-                     if (absl::Status may = MayCall(user, method); !may.ok()) return answer(may);
-                     std::unique_ptr<BodyStream> body = Attach(method, request, facts, id);
-                     if (body == nullptr) {
-                       return answer(absl::UnavailableError("the gateway is stopping"));
+                   [this, who](absl::StatusOr<std::unique_ptr<Message>> got) {
+                     const auto self = got.ok() ? absl::StatusOr<drover::v1::User>(
+                                                      static_cast<const drover::v1::User&>(**got))
+                                                : absl::StatusOr<drover::v1::User>(got.status());
+                     std::vector<SelfAnswer> waiting;
+                     {
+                       absl::MutexLock lock(&mutex_);
+                       waiting = std::move(asking_[who]);
+                       asking_.erase(who);
                      }
-                     answer(std::move(body));
+                     for (const SelfAnswer& one : waiting) one(self);
                    });
 }
 

@@ -25,11 +25,13 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "drover/v1/activity.pb.h"
+#include "drover/v1/people.pb.h"
 #include "web-gateway/http.h"
 #include "web-gateway/upstream.h"
 
@@ -93,12 +95,17 @@ class WatchHub {
                                      const drover::v1::WatchRequest& request,
                                      const CallerFacts& facts, absl::string_view last_event_id)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  // Browsers of one session that come together, as after a restart, are one question.
+  using SelfAnswer = std::function<void(const absl::StatusOr<drover::v1::User>&)>;
+  void AskSelf(const CallerFacts& facts, SelfAnswer answer) ABSL_LOCKS_EXCLUDED(mutex_);
   void Recheck(const std::shared_ptr<Scope>& scope, absl::Time now);
 
   Upstream* const upstream_;
   const WatchOptions options_;
   mutable absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  // Whoever waits for what the controller says of a session, by token and address.
+  std::map<std::string, std::vector<SelfAnswer>> asking_ ABSL_GUARDED_BY(mutex_);
   // By method and request.
   std::map<std::string, std::shared_ptr<Scope>> scopes_ ABSL_GUARDED_BY(mutex_);
   std::thread thread_;

@@ -95,10 +95,11 @@ class SqlTable {
         "TEXT, cpus INT, memory INT, disk INT, os TEXT, power INT)");
     Run("BEGIN");
     for (const v1::Vm& vm : inventory.ListVms()) {
-      char* sql = sqlite3_mprintf("INSERT INTO vms VALUES(%Q,%Q,%Q,%Q,%Q,%d,%d,%d,%Q,%d)",
-                                  vm.name().c_str(), vm.type().c_str(), vm.environment().c_str(),
-                                  vm.network().ip().c_str(), vm.remark().c_str(), vm.cpus(),
-                                  vm.memory_mb(), vm.disk_gb(), vm.os_version().c_str(), vm.power());
+      char* sql =
+          sqlite3_mprintf("INSERT INTO vms VALUES(%Q,%Q,%Q,%Q,%Q,%d,%d,%d,%Q,%d)",
+                          vm.name().c_str(), vm.type().c_str(), vm.environment().c_str(),
+                          vm.network().ip().c_str(), vm.remark().c_str(), vm.cpus(), vm.memory_mb(),
+                          vm.disk_gb(), vm.os_version().c_str(), vm.power());
       Run(sql);
       sqlite3_free(sql);
     }

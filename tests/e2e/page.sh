@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # lab: --esxi 1
+# usage: page.sh [JOURNEY...]
 # The web page in a real browser, against the real programs: every page in both languages, live changes, roles, wrong input, a controller
 # that goes and comes back; no serious finding of axe and no violation of the content security policy anywhere (DASH-1..5, ENV-1..4, USER-2).
 . "$(dirname "$0")/lib.sh"
@@ -13,8 +14,7 @@ must "add user" sh -c "echo 'First-password-1' | drover user add mei --role admi
 export DROVER_SCREENSHOTS=$DROVER_BUILD/screenshots
 rm -rf "$DROVER_SCREENSHOTS"
 mkdir -p "$DROVER_SCREENSHOTS"
-# Without every_page, which looks at all addresses for barriers: run it alone by its name.
-must "the browser's journeys" node "$(dirname "$0")/page/run.mjs" sign_in home live vm wrong_input environment language roles reconnect
+must "the browser's journeys" node "$(dirname "$0")/page/run.mjs" "$@"
 must "delete" drover vm delete watched-1 watched-2 watched-3 --yes
 nothing_left
 passed
