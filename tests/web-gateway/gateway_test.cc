@@ -5,6 +5,7 @@
 #include <google/protobuf/empty.pb.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <thread>
@@ -356,6 +357,33 @@ TEST_F(GatewayTest, StreamsAsEventsOrLines) {
                  absl::StrCat(kBearer, "Accept: text/event-stream\r\nLast-Event-ID: end\r\n"))
                 .status,
             204);
+}
+
+TEST_F(GatewayTest, BrowsersOfOneSessionThatComeTogetherAreOneQuestion) {
+  absl::Notification answer_now;
+  controller_.On<v1::GetSelfRequest, v1::User>(
+      "PeopleService/GetSelf", [&answer_now](const v1::GetSelfRequest&, v1::User* user) {
+        answer_now.WaitForNotification();
+        user->set_name("users/admin");
+        user->set_role(v1::ROLE_SYSTEM_ADMINISTRATOR);
+        return absl::OkStatus();
+      });
+  Start();
+  const auto& watch = *FindMethod("ActivityService/Watch");
+  std::atomic<int> answered = 0;
+  std::atomic<int> bodies = 0;
+  for (int i = 0; i < 10; ++i) {
+    const CallerFacts facts{.token = i < 9 ? "one" : "another", .client_address = "192.0.2.1"};
+    hub_->Subscribe(watch, v1::WatchRequest(), facts, "",
+                    [&](absl::StatusOr<std::unique_ptr<BodyStream>> body) {
+                      bodies += body.ok() ? 1 : 0;
+                      ++answered;
+                    });
+  }
+  answer_now.Notify();
+  while (answered < 10) std::this_thread::yield();
+  EXPECT_EQ(bodies, 10);
+  EXPECT_EQ(controller_.Requests("PeopleService/GetSelf").size(), 2u);
 }
 
 TEST_F(GatewayTest, AStreamThatFailsSaysSo) {
