@@ -13,7 +13,7 @@ const sh = async (...command) => (await run(command[0], command.slice(1))).stdou
 const password = readFileSync(join(process.env.DROVER_LAB, 'admin.password'), 'utf8').trim();
 
 let told = () => {};
-const follow = spawn('drover', ['event', 'list', '--follow', '-o', 'json'], { stdio: ['ignore', 'pipe', 'inherit'] });
+const follow = spawn('drover', ['event', 'list', '--follow', '-o', 'json'], { stdio: ['ignore', 'pipe', 'ignore'] });
 createInterface({ input: follow.stdout }).on('line', (line) => line.includes('service.died') && told(Date.now()));
 
 const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking'] });
@@ -22,27 +22,26 @@ await context.request.post(`${web}/v1/sessions`, { data: { user: 'admin', passwo
 const page = await context.newPage();
 let seen = () => {};
 await page.exposeFunction('changed', (at) => seen(at));
-await page.goto(`${web}/vms/seen-1`);
-const service = page.locator('[data-service]').first();
-await service.waitFor();
-await service.evaluate((row) => {
-  const text = () => row.dataset.state + row.innerText;
-  let before = text();
-  new MutationObserver(() => {
-    if (text() === before) return;
-    before = text();
-    window.changed(Date.now());
-  }).observe(row.parentElement, { subtree: true, childList: true, characterData: true, attributes: true });
-});
-
 const rounds = [];
-for (let n = 0; n < 10; n += 1) {
-  const running = async () => JSON.parse(await sh('drover', 'service', 'list', 'seen-1', '-o', 'json')).vms[0].services[0];
+for (const vm of [1, 2, 3, 4, 5].map((n) => `seen-${n}`)) {
+  await page.goto(`${web}/vms/${vm}`);
+  const service = page.locator('[data-service]').first();
+  await service.waitFor();
+  await service.evaluate((row) => {
+    const text = () => row.dataset.state + row.innerText;
+    let before = text();
+    new MutationObserver(() => {
+      if (text() === before) return;
+      before = text();
+      window.changed(Date.now());
+    }).observe(row.parentElement, { subtree: true, childList: true, characterData: true, attributes: true });
+  });
+  const running = async () => JSON.parse(await sh('drover', 'service', 'list', vm, '-o', 'json')).vms[0].services[0];
   let found = await running();
   while (found.state !== 'STATE_RUNNING' || (await service.getAttribute('data-state')) !== 'STATE_RUNNING') found = await running();
   const cli = new Promise((resolve) => (told = resolve));
   const row = new Promise((resolve) => (seen = resolve));
-  await sh('lab', 'guest', 'seen-1', '--', 'kill', '-9', String(found.pid));
+  await sh('lab', 'guest', vm, '--', 'kill', '-9', String(found.pid));
   const killed = Date.now();
   rounds.push({ cli: (await cli) - killed, row: (await row) - killed });
 }
