@@ -43,6 +43,24 @@ absl::Status Agent::MakeParts(const Config& config, const MachineFacts& machine)
                                                 if (link_ != nullptr)
                                                   link_->Tell(std::move(update));
                                               }));
+  NetworkChange::Parts network;
+  network.loop = loop_;
+  network_ = std::make_unique<LinuxNetwork>(loop_);
+  network.system = network_.get();
+  network.commands = commands_.get();
+  network.state_directory = config.state_directory;
+  network.boot_id = machine.boot_id;
+  network.connect_anew = [this] {
+    if (link_ != nullptr) link_->ConnectAnew();
+  };
+  network.urgent = [this](bool urgent) {
+    if (link_ != nullptr) link_->SetUrgent(urgent);
+  };
+  network.tell = [this](v1::AgentEvent event) {
+    outbox_->Add(std::move(event));
+    if (link_ != nullptr) link_->EventsWait();
+  };
+  network_change_ = std::make_unique<NetworkChange>(std::move(network));
   wire_ = std::make_unique<GrpcWire>(loop_, config.controller);
   ControllerLink::Parts parts;
   parts.loop = loop_;
@@ -60,7 +78,9 @@ absl::Status Agent::MakeParts(const Config& config, const MachineFacts& machine)
     must_begin_anew_ = true;
     loop_->Stop();
   };
+  parts.welcomed = [this] { network_change_->LinkEstablished(); };
   link_ = std::make_unique<ControllerLink>(std::move(parts));
+  link_->SetUrgent(!network_change_->idle());
   link_->Start();
   return absl::OkStatus();
 }

@@ -14,6 +14,8 @@
 #include "agent/event_loop.h"
 #include "agent/identity.h"
 #include "agent/link_wire.h"
+#include "agent/network_change.h"
+#include "agent/network_system.h"
 #include "agent/outbox.h"
 #include "agent/supervisor.h"
 
@@ -44,6 +46,8 @@ class Agent {
   std::unique_ptr<Outbox> outbox_;
   std::unique_ptr<Supervisor> supervisor_;
   std::unique_ptr<CommandRunner> commands_;
+  std::unique_ptr<NetworkSystem> network_;
+  std::unique_ptr<NetworkChange> network_change_;
   std::unique_ptr<LinkWire> wire_;
   std::unique_ptr<ControllerLink> link_;
 };

@@ -125,6 +125,7 @@ void CommandRunner::Accept(const v1::Command& command) {
   if (command.has_expire_time()) *entry.mutable_expire_time() = command.expire_time();
   entry.set_repeatable(After(command) == AfterInterruption::kRepeat);
   entry.set_survives(After(command) == AfterInterruption::kSurvive);
+  entry.set_order(command.order_case());
   if (command.has_expire_time() && Now() > FromProto(command.expire_time())) {
     entries_[command.id()] = std::move(entry);
     return FinishAs(command.id(), v1::CommandUpdate::STATE_EXPIRED,
@@ -191,6 +192,20 @@ OrderVoice CommandRunner::VoiceOf(const std::string& id) {
 void CommandRunner::Settle(const std::string& id, const absl::Status& status,
                            v1::CommandUpdate details) {
   Finish(id, status, std::move(details));
+}
+
+std::vector<std::string> CommandRunner::Survivors(v1::Command::OrderCase kind) const {
+  std::vector<std::string> ids;
+  for (const auto& [id, entry] : entries_) {
+    if (!entry.has_result() && entry.survives() && entry.order() == kind) ids.push_back(id);
+  }
+  return ids;
+}
+
+void CommandRunner::Resume(const std::string& id, std::unique_ptr<OrderWork> order) {
+  const auto entry = entries_.find(id);
+  if (entry == entries_.end() || entry->second.has_result()) return;
+  working_[id].order = std::move(order);
 }
 
 void CommandRunner::AnswerOutput(const v1::Command& command) {

@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "agent/durable_file.h"
@@ -39,6 +40,10 @@ class CommandRunner {
   void Register(v1::Command::OrderCase kind, AfterInterruption after, OrderFactory factory);
   // The end of an order that survived an interruption. Nothing happens when it has ended already.
   void Settle(const std::string& id, const absl::Status& status, v1::CommandUpdate details);
+  // Orders of this kind that survived an interruption and are not settled.
+  std::vector<std::string> Survivors(v1::Command::OrderCase kind) const;
+  // Such an order is at work again, and can be cancelled.
+  void Resume(const std::string& id, std::unique_ptr<OrderWork> order);
 
   void Accept(const v1::Command& command);
   // Ends what the command has begun, then tells CANCELLED. An id never seen is remembered as

@@ -16,6 +16,7 @@ constexpr absl::Duration kFirstCeiling = absl::Seconds(1);
 constexpr absl::Duration kLastCeiling = absl::Seconds(30);
 // A connection, and the welcome on it, have so long.
 constexpr absl::Duration kGreetingLimit = absl::Seconds(20);
+constexpr absl::Duration kUrgentGreetingLimit = absl::Seconds(5);
 // A link that held this long makes the next loss a first one.
 constexpr absl::Duration kSteady = absl::Seconds(30);
 // Changes of state within this go as one report.
@@ -47,7 +48,24 @@ ControllerLink::~ControllerLink() {
   }
 }
 
-void ControllerLink::Start() { Connect(); }
+void ControllerLink::Start() {
+  started_ = true;
+  Connect();
+}
+
+void ControllerLink::ConnectAnew() {
+  if (!started_) return;
+  switch (phase_) {
+    case Phase::kWaiting:
+      parts_.loop->CancelTimer(retry_timer_);
+      return Connect();
+    case Phase::kEnrolling:
+      return;
+    default:
+      leaving_ = true;
+      return parts_.wire->Close();
+  }
+}
 
 // ---------------------------------------------------------------- coming and going
 
@@ -81,7 +99,8 @@ void ControllerLink::Open() {
   auto credentials = parts_.identity->ReadCredentials();
   if (!credentials.ok()) return RetryLater(credentials.status());
   phase_ = Phase::kConnecting;
-  silence_timer_ = parts_.loop->RunAfter(kGreetingLimit, [this] { Silent(); });
+  silence_timer_ =
+      parts_.loop->RunAfter(urgent_ ? kUrgentGreetingLimit : kGreetingLimit, [this] { Silent(); });
   parts_.wire->Open(*credentials,
                     {.opened = [this] { Opened(); },
                      .received = [this](v1::ControllerMessage m) { Received(std::move(m)); },
@@ -109,6 +128,11 @@ void ControllerLink::Closed(const absl::Status& status) {
   }
   writing_ = false;
   updates_.clear();
+  if (std::exchange(leaving_, false)) {
+    attempts_ = 0;
+    phase_ = Phase::kWaiting;
+    return Connect();
+  }
   RetryLater(status);
 }
 
@@ -119,8 +143,9 @@ void ControllerLink::RetryLater(const absl::Status& why) {
   if (std::exchange(last_problem_, problem) != problem) {
     LogWarning("no link with the controller: ", problem);
   }
-  retry_timer_ =
-      parts_.loop->RunAfter(ReconnectCeiling(attempts_) * parts_.random(), [this] { Connect(); });
+  const absl::Duration ceiling =
+      urgent_ ? std::min(ReconnectCeiling(attempts_), kFirstCeiling) : ReconnectCeiling(attempts_);
+  retry_timer_ = parts_.loop->RunAfter(ceiling * parts_.random(), [this] { Connect(); });
 }
 
 void ControllerLink::Silent() {
@@ -139,6 +164,7 @@ void ControllerLink::Silent() {
 // ---------------------------------------------------------------- what comes in
 
 void ControllerLink::Received(v1::ControllerMessage message) {
+  if (leaving_) return;
   last_heard_ = parts_.loop->clock().Uptime();
   if (message.has_welcome()) return Welcomed(message.welcome());
   if (phase_ != Phase::kEstablished) {
@@ -188,6 +214,7 @@ void ControllerLink::Welcomed(const v1::Welcome& welcome) {
   reported_.clear();
   report_due_ = true;
   parts_.commands->Resend();
+  if (parts_.welcomed) parts_.welcomed();
   Pump();
 }
 

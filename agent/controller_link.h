@@ -45,6 +45,8 @@ class ControllerLink {
     std::function<double()> random;
     // Enrolled as another VM: everything must begin anew.
     std::function<void()> begin_anew;
+    // Welcomed, on each new stream.
+    std::function<void()> welcomed;
   };
 
   explicit ControllerLink(Parts parts);
@@ -52,6 +54,12 @@ class ControllerLink {
 
   // Begins, at once.
   void Start();
+
+  // The way to the controller has changed: nothing that comes on the stream that is open counts any
+  // more; it is ended, and another is tried at once.
+  void ConnectAnew();
+  // While somebody waits for the link, no try waits longer than a second.
+  void SetUrgent(bool urgent) { urgent_ = urgent; }
 
   // Something new waits in the outbox; the services changed; an update of a command.
   void EventsWait() { Pump(); }
@@ -86,6 +94,10 @@ class ControllerLink {
   const Parts parts_;
   Sampler sampler_;
   Phase phase_ = Phase::kWaiting;
+  bool started_ = false;
+  bool urgent_ = false;
+  // The stream is being ended to connect anew.
+  bool leaving_ = false;
   int attempts_ = 0;
   absl::Duration established_at_;
   absl::Duration last_heard_;
