@@ -96,7 +96,8 @@ NetworkChange::NetworkChange(Parts parts)
                             });
   const absl::Status read = ReadMessage(path_, record_);
   open_ = read.ok();
-  if (!read.ok() && !absl::IsNotFound(read)) LogError("the open change of the network: ", read.message());
+  if (!read.ok() && !absl::IsNotFound(read))
+    LogError("the open change of the network: ", read.message());
   for (const std::string& id : parts_.commands->Survivors(v1::Command::kSetNetwork)) {
     if (open_ && id == record_.command_id()) {
       parts_.commands->Resume(id, std::make_unique<NetworkChangeWork>(this));

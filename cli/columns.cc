@@ -5,6 +5,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "cli/fields.h"
@@ -84,6 +85,25 @@ Cell ErrorCell(const Message& message) {
   google::rpc::Status error;
   error.CopyFrom(message.GetReflection()->GetMessage(message, field));
   return {error.message()};
+}
+
+const v1::SamplePoint& SampleOf(const Message& message) {
+  return static_cast<const v1::SamplePoint&>(message);
+}
+Cell CpuCell(const Message& message) {
+  return {absl::StrFormat("%.1f%%", SampleOf(message).cpu_percent())};
+}
+Cell CpuMostCell(const Message& message) {
+  return {absl::StrFormat("%.1f%%", SampleOf(message).cpu_percent_max())};
+}
+Cell MemoryCell(const Message& message) {
+  return {absl::StrFormat("%.0f", SampleOf(message).memory_used_mb())};
+}
+Cell DiskCell(const Message& message) {
+  return {absl::StrFormat("%.0f", SampleOf(message).disk_used_mb())};
+}
+Cell NetworkCell(const Message& message) {
+  return {absl::StrFormat("%.1f", SampleOf(message).network_kbps())};
 }
 
 Cell SeverityCell(const Message& message) {
@@ -174,6 +194,17 @@ const std::map<std::string, std::vector<Column>>& Tables() {
        {{.header = "VM", .path = "vm"},
         {.header = "AGENT", .path = "agent_state"},
         {.header = "SERVICES", .cell = ServiceListCell}}},
+      {"drover.v1.SamplePoint",
+       {{.header = "TIME", .path = "time"},
+        {.header = "CPU", .right = true, .cell = CpuCell},
+        {.header = "MIN", .path = "cpu_percent_min", .wide = true, .right = true},
+        {.header = "MAX", .right = true, .cell = CpuMostCell},
+        {.header = "MEMORY MB", .right = true, .cell = MemoryCell},
+        {.header = "MEMORY MIN", .path = "memory_used_mb_min", .wide = true, .right = true},
+        {.header = "MEMORY MAX", .path = "memory_used_mb_max", .wide = true, .right = true},
+        {.header = "DISK MB", .right = true, .cell = DiskCell},
+        {.header = "NETWORK KBIT/S", .right = true, .cell = NetworkCell},
+        {.header = "AFTER GAP", .path = "after_gap"}}},
       {"drover.v1.ServiceStatus",
        {{.header = "NAME", .path = "name"},
         {.header = "STATE", .path = "state"},

@@ -12,6 +12,8 @@ std::vector<Command> InventoryCommands();
 // Environments from documents: plan, apply, export; types from documents.
 std::vector<Command> DocumentCommands();
 std::vector<Command> GuestCommands();
+// vm top, vm samples.
+std::vector<Command> UsageCommands();
 std::vector<Command> ActivityCommands();
 // doctor, debug bundle, mail test.
 std::vector<Command> PlatformCommands();

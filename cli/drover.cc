@@ -56,7 +56,7 @@ const CommandTable& Commands() {
   static const auto* const table = [] {
     std::vector<Command> all;
     for (auto make : {PeopleCommands, InventoryCommands, DocumentCommands, GuestCommands,
-                      ActivityCommands, PlatformCommands, OwnCommands}) {
+                      UsageCommands, ActivityCommands, PlatformCommands, OwnCommands}) {
       for (Command& command : make()) all.push_back(std::move(command));
     }
     return new CommandTable(std::move(all));

@@ -32,9 +32,13 @@
 #include "controller/core/command_tracker.h"
 #include "controller/core/event_log.h"
 #include "controller/core/guest_operations.h"
+#include "controller/core/guest_passwords.h"
+#include "controller/core/guest_repair.h"
+#include "controller/core/host_usage.h"
 #include "controller/core/hypervisor_estate.h"
 #include "controller/core/inventory.h"
 #include "controller/core/mail_queue.h"
+#include "controller/core/network_operations.h"
 #include "controller/core/operation_events.h"
 #include "controller/core/operation_runner.h"
 #include "controller/core/people.h"
@@ -45,6 +49,7 @@
 #include "controller/mail/smtp_mailer.h"
 #include "controller/reach/icmp_prober.h"
 #include "controller/secrets/openssl_vault.h"
+#include "controller/store/sample_store.h"
 #include "controller/store/sqlite_store.h"
 #include "controller/system_clock.h"
 #include "controller/vsphere/connector.h"
@@ -142,6 +147,7 @@ class Daemon::Parts {
   SystemClock clock_;
   std::unique_ptr<core::Vault> vault_;
   std::unique_ptr<core::Store> store_;
+  std::unique_ptr<store::SqliteSampleStore> samples_;
   std::unique_ptr<core::EventLog> events_;
   std::unique_ptr<core::People> people_;
   std::unique_ptr<core::RequestLedger> ledger_;
@@ -151,6 +157,8 @@ class Daemon::Parts {
   std::unique_ptr<core::Prober> prober_;
   std::unique_ptr<core::Inventory> inventory_;
   std::unique_ptr<vsphere::VsphereConnector> connector_;
+  // Asked by the estate's threads.
+  std::unique_ptr<core::HostUsage> host_usage_;
   std::unique_ptr<core::HypervisorEstate> estate_;
 
   std::unique_ptr<core::Mailer> mailer_;
@@ -166,6 +174,9 @@ class Daemon::Parts {
   std::unique_ptr<core::VmOperations> vm_operations_;
   std::unique_ptr<core::OperationRunner> runner_;
   std::unique_ptr<core::GuestOperations> guest_operations_;
+  std::unique_ptr<core::NetworkOperations> network_operations_;
+  std::unique_ptr<core::GuestPasswords> guest_passwords_;
+  std::unique_ptr<core::GuestRepair> guest_repair_;
   std::unique_ptr<core::ReachabilitySweep> sweep_;
   std::unique_ptr<core::ChangeHub> hub_;
 
@@ -196,6 +207,7 @@ absl::Status Daemon::Parts::OpenStore() {
                           }));
   ledger_ = std::make_unique<core::RequestLedger>(store_.get(), vault_.get(), &clock_);
   inventory_ = std::make_unique<core::Inventory>(store_.get(), vault_.get(), &clock_);
+  DROVER_ASSIGN_OR_RETURN(samples_, store::SqliteSampleStore::Open(config_.directory, &clock_));
   return inventory_->Load();
 }
 
@@ -226,6 +238,7 @@ absl::Status Daemon::Parts::OpenAgents() {
   directory_ = std::make_unique<agents::AgentDirectory>(options, enrolment_.get(), &clock_);
   directory_->SetListener(facts_.get());
   facts_->SetGateway(directory_.get());
+  facts_->SetSamples(samples_.get());
   commands_->SetGateway(directory_.get());
   return absl::OkStatus();
 }
@@ -248,6 +261,10 @@ absl::Status Daemon::Parts::OpenOperations() {
   connector_ = std::make_unique<vsphere::VsphereConnector>(&clock_, installation);
   estate_ = std::make_unique<core::HypervisorEstate>(connector_.get(), inventory_.get(),
                                                      events_.get(), &clock_);
+  host_usage_ = std::make_unique<core::HostUsage>(inventory_.get(), samples_.get(),
+                                                  directory_.get(), &clock_);
+  estate_->OnEveryMinute([this](absl::string_view name, core::Hypervisor& host,
+                                std::stop_token stop) { host_usage_->Read(name, host, stop); });
   DROVER_ASSIGN_OR_RETURN(prober_, reach::IcmpProber::Open());
   core::VmWorld world;
   world.inventory = inventory_.get();
@@ -269,6 +286,15 @@ absl::Status Daemon::Parts::OpenOperations() {
   guest_operations_ = std::make_unique<core::GuestOperations>(
       inventory_.get(), commands_.get(), directory_.get(), runner_.get(), &clock_);
   guest_operations_->Register();
+  network_operations_ = std::make_unique<core::NetworkOperations>(world, &vm_operations_->guest(),
+                                                                  runner_.get(), events_.get());
+  network_operations_->Register();
+  guest_passwords_ = std::make_unique<core::GuestPasswords>(world, &vm_operations_->guest(),
+                                                            runner_.get(), events_.get());
+  guest_passwords_->Register();
+  guest_repair_ = std::make_unique<core::GuestRepair>(world, &vm_operations_->guest(),
+                                                      runner_.get(), events_.get());
+  guest_repair_->Register();
   core::LogEnds(*runner_, events_.get());
   inventory_->SetQueueOf([this](absl::string_view vm) { return runner_->QueueOf(vm); });
   return absl::OkStatus();
@@ -316,7 +342,15 @@ void Daemon::Parts::OpenServices() {
   vm_service_->Register(*dispatcher_);
   operation_service_ = std::make_unique<api::OperationService>(runner_.get());
   operation_service_->Register(*dispatcher_);
-  guest_service_ = std::make_unique<api::GuestService>(inventory_.get(), guest_operations_.get());
+  api::GuestService::Parts guest;
+  guest.inventory = inventory_.get();
+  guest.guests = guest_operations_.get();
+  guest.network = network_operations_.get();
+  guest.passwords = guest_passwords_.get();
+  guest.repair = guest_repair_.get();
+  guest.samples = samples_.get();
+  guest.clock = &clock_;
+  guest_service_ = std::make_unique<api::GuestService>(guest);
   guest_service_->Register(*dispatcher_);
   activity_service_ = std::make_unique<api::ActivityService>(
       inventory_.get(), events_.get(), hub_.get(), sweep_.get(), [this] { return CountRunning(); });
@@ -376,6 +410,7 @@ absl::Status Daemon::Parts::Start() {
   DROVER_RETURN_IF_ERROR(link_server_->Start());
   DROVER_RETURN_IF_ERROR(server_->Start());
   started_ = true;
+  samples_->Start();
   hub_->Start();
   if (mails_ != nullptr) mails_->Start();
   directory_->Start();
@@ -400,6 +435,7 @@ void Daemon::Parts::Maintain() {
   if (const absl::Status status = certificate_->Refresh(); !status.ok()) {
     LogError("the server certificate cannot be renewed: ", status.message());
   }
+  host_usage_->ForgetGone();
 }
 
 Daemon::Daemon(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}

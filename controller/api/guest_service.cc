@@ -40,11 +40,32 @@ void GuestService::Register(Dispatcher& dispatcher) {
       [this](const Call&, const auto& request) { return ListServices(request); });
   dispatcher.OnUnary<v1::ControlServicesRequest, v1::Operation>(
       "GuestService.ControlServices", [this](const Call& call, const auto& request) {
-        return guests_->Control(request, call.caller);
+        return parts_.guests->Control(request, call.caller);
       });
   dispatcher.OnUnary<v1::GetServiceOutputRequest, v1::ServiceOutput>(
       "GuestService.GetServiceOutput",
-      [this](const Call&, const auto& request) { return guests_->Output(request); });
+      [this](const Call&, const auto& request) { return parts_.guests->Output(request); });
+  dispatcher.OnUnary<v1::SetVmNetworkRequest, v1::Operation>(
+      "GuestService.SetVmNetwork", [this](const Call& call, const auto& request) {
+        return parts_.network->Set(request, call.caller);
+      });
+  dispatcher.OnUnary<v1::SetVmPasswordRequest, v1::Operation>(
+      "GuestService.SetVmPassword", [this](const Call& call, const auto& request) {
+        return parts_.passwords->Set(request, call.caller);
+      });
+  dispatcher.OnUnary<v1::RepairVmRequest, v1::Operation>(
+      "GuestService.RepairVm", [this](const Call& call, const auto& request) {
+        return parts_.repair->Repair(request, call.caller);
+      });
+  dispatcher.OnUnary<v1::QuerySamplesRequest, v1::QuerySamplesResponse>(
+      "GuestService.QuerySamples",
+      [this](const Call&, const auto& request) { return QuerySamples(request); });
+}
+
+absl::StatusOr<v1::QuerySamplesResponse> GuestService::QuerySamples(
+    const v1::QuerySamplesRequest& request) {
+  DROVER_ASSIGN_OR_RETURN(const v1::Vm vm, parts_.inventory->GetVm(request.name()));
+  return core::QuerySamples(*parts_.samples, vm, request, parts_.clock->Now());
 }
 
 absl::StatusOr<v1::ListServicesResponse> GuestService::ListServices(
@@ -57,13 +78,13 @@ absl::StatusOr<v1::ListServicesResponse> GuestService::ListServices(
     after = place[0];
   }
   for (const std::string& name : request.vms()) {
-    DROVER_RETURN_IF_ERROR(inventory_->GetVm(name).status());
+    DROVER_RETURN_IF_ERROR(parts_.inventory->GetVm(name).status());
   }
   const absl::flat_hash_set<std::string> vms(request.vms().begin(), request.vms().end());
   const absl::flat_hash_set<std::string> environments(request.environments().begin(),
                                                       request.environments().end());
   v1::ListServicesResponse response;
-  const auto rows = inventory_->Vms();
+  const auto rows = parts_.inventory->Vms();
   for (const core::VmRowPtr& row : *rows) {
     const v1::Vm& vm = row->vm;
     if (vm.name() <= after) continue;

@@ -19,6 +19,9 @@ using drover::agent::v1::AgentEvent;
 using drover::v1::Event;
 using drover::v1::Vm;
 
+// Between taking a sample and its coming, and between clocks that are kept.
+constexpr absl::Duration kClockTolerance = absl::Seconds(30);
+
 absl::StatusOr<std::optional<AlertRecord>> ReadAlert(StoreReader& reader, const std::string& key) {
   absl::StatusOr<Document> document = reader.Get(Table::kAlerts, key);
   if (absl::IsNotFound(document.status())) return std::nullopt;
@@ -235,6 +238,18 @@ void AgentFacts::OnState(absl::string_view vm_uid, const drover::agent::v1::Stat
 void AgentFacts::OnSamples(absl::string_view vm_uid, const drover::agent::v1::Samples& samples) {
   if (samples.samples().empty()) return;
   const auto& latest = samples.samples(samples.samples_size() - 1);
+  if (samples_ != nullptr) {
+    // The newest one was taken a moment ago: a guest whose clock is wrong has its samples at the
+    // right time all the same.
+    const absl::Duration off = clock_->Now() - FromProto(latest.time());
+    const bool wrong = absl::AbsDuration(off) > kClockTolerance;
+    std::vector<UsagePoint> points;
+    for (const auto& sample : samples.samples()) {
+      points.push_back(PointOf(sample, /*by_hypervisor=*/false));
+      if (wrong) points.back().time += absl::ToInt64Seconds(off);
+    }
+    samples_->Add(vm_uid, points);
+  }
   Change(vm_uid, [&](Vm& vm) {
     vm.set_cpu_percent(latest.cpu_percent());
     vm.set_memory_used_mb(latest.memory_used_mb());

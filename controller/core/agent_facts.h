@@ -20,6 +20,7 @@
 #include "controller/core/inventory.h"
 #include "controller/core/mail_queue.h"
 #include "controller/core/ports.h"
+#include "controller/core/samples.h"
 
 namespace drover::core {
 
@@ -29,6 +30,8 @@ class AgentFacts : public AgentListener {
   AgentFacts(Store* store, Inventory* inventory, EventLog* events, CommandTracker* commands,
              MailQueue* mails, Clock* clock);
 
+  // Before the first agent comes: where samples are kept. Null, or never called = nowhere.
+  void SetSamples(SampleStore* samples) { samples_ = samples; }
   // Before the first agent comes: from now on agents learn of a type's changed services at once.
   void SetGateway(AgentGateway* gateway);
 
@@ -65,6 +68,7 @@ class AgentFacts : public AgentListener {
   MailQueue* const mails_;
   Clock* const clock_;
   AgentGateway* gateway_ = nullptr;
+  SampleStore* samples_ = nullptr;
 
   absl::Mutex mutex_;
   // VMs whose loss was told and whose return was not.

@@ -165,7 +165,35 @@ else
 fi
 )sh";
 
+constexpr char kLookScript[] = R"sh(
+agent=/usr/local/sbin/drover-agent
+if [ -x $agent ] && [ -e /etc/drover/agent.toml ]; then echo program=yes; else echo program=no; fi
+running=no
+for exe in /proc/[0-9]*/exe; do
+  case $(readlink "$exe" 2>/dev/null) in $agent | "$agent (deleted)") running=yes ;; esac
+done
+echo running=$running
+if command -v ip >/dev/null; then
+  ip -4 -o addr show up scope global |
+    while read -r _ _ _ address _; do echo "address=${address%%/*}"; done
+  ip addr
+  ip route
+else
+  ifconfig | sed -n 's/.*inet \(addr:\)\{0,1\}\([0-9.]*\).*/address=/p' | grep -v '=127\.'
+  ifconfig
+fi
+cat /etc/resolv.conf
+if [ -e /var/lib/drover-agent/agent.log ]; then
+  tail -n 20 /var/lib/drover-agent/agent.log
+elif command -v journalctl >/dev/null; then
+  journalctl -q -n 20 --no-pager -u drover-agent
+fi
+exit 0
+)sh";
+
 }  // namespace
+
+std::string LookScript() { return kLookScript; }
 
 std::string ShellQuoted(absl::string_view text) {
   return absl::StrCat("'", absl::StrReplaceAll(text, {{"'", "'\\''"}}), "'");

@@ -23,6 +23,10 @@ std::string ShellArguments(absl::string_view script, absl::string_view output);
 // systemd-networkd. Exit code 3: none of these.
 std::string NetworkScript(absl::string_view host_name, const drover::v1::NetworkSettings& network);
 
+// Tells how things are, changes nothing: "program=yes|no" and "running=yes|no" of the agent,
+// "address=IP" for each address, then cards, routes and the end of the agent's log.
+std::string LookScript();
+
 // Bits of a netmask of contiguous ones.
 int PrefixLength(absl::string_view netmask);
 

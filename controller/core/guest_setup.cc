@@ -7,6 +7,8 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "controller/core/guest_scripts.h"
 #include "proto/support/resource_name.h"
 #include "proto/support/status.h"
@@ -25,6 +27,8 @@ constexpr char kConfig[] = "/etc/drover/agent.toml";
 constexpr absl::Duration kPoll = absl::Milliseconds(250);
 constexpr absl::Duration kPingPatience = absl::Seconds(1);
 constexpr size_t kOutputShown = 400;
+// Tools that run are there at once.
+constexpr absl::Duration kToolsNow = absl::Seconds(10);
 
 // For what must be cleared away even when the step was stopped.
 class Unstoppable : public StepContext {
@@ -104,31 +108,91 @@ absl::Status GuestSetup::SetPassword(absl::string_view vm_name, absl::string_vie
     if (!HasReason(already, "GUEST_LOGIN_REFUSED")) return already;
   }
   DROVER_RETURN_IF_ERROR(context.Remember("began", "yes"));
-  const std::string path = FileFor(guest.placed.vm, "password");
-  absl::Status set = guest.placed.host->WriteGuestFile(
-      guest.object(), guest.login, path, absl::StrCat(guest.login.user(), ":", password, "\n"),
-      0600, context);
-  if (set.ok()) {
-    set = RunCommand(guest, "setting the password",
-                     absl::StrCat("chpasswd <", path, "; code=$?; rm -f ", path, " ",
-                                  FileFor(guest.placed.vm, "log"), "; exit $code"),
-                     context);
-  }
+  const absl::Status set = FeedPassword(guest, guest.login.user(), password, context);
   // Once it is changed, the old password may not even ask how the command ended.
   const bool changed = set.ok() || (HasReason(set, "GUEST_LOGIN_REFUSED") &&
                                     guest.placed.host->CheckGuestLogin(guest.object(), fresh).ok());
   if (!changed) {
-    RemoveFile(guest, path);
+    RemoveFile(guest, FileFor(guest.placed.vm, "password"));
     return set;
   }
   return world_->inventory->SetGuestPassword(vm_name, password);
 }
 
-absl::Status GuestSetup::SetNetwork(absl::string_view vm_name, StepContext& context) const {
+// To chpasswd, by a file that only root may read.
+absl::Status GuestSetup::FeedPassword(const Guest& guest, absl::string_view account,
+                                      absl::string_view password, StepContext& context) const {
+  const std::string path = FileFor(guest.placed.vm, "password");
+  DROVER_RETURN_IF_ERROR(
+      guest.placed.host->WriteGuestFile(guest.object(), guest.login, path,
+                                        absl::StrCat(account, ":", password, "\n"), 0600, context));
+  return RunCommand(guest, "setting the password",
+                    absl::StrCat("chpasswd <", path, "; code=$?; rm -f ", path, " ",
+                                 FileFor(guest.placed.vm, "log"), "; exit $code"),
+                    context);
+}
+
+absl::Status GuestSetup::SetPasswordOf(absl::string_view vm_name, absl::string_view account,
+                                       absl::string_view password, StepContext& context) const {
   DROVER_ASSIGN_OR_RETURN(const Guest guest, Open(vm_name));
-  const Vm& vm = guest.placed.vm;
-  return RunScript(guest, "setting the network", NetworkScript(IdOf(vm.name()), vm.network()),
-                   context);
+  const absl::Status set = FeedPassword(guest, account, password, context);
+  if (!set.ok()) RemoveFile(guest, FileFor(guest.placed.vm, "password"));
+  return set;
+}
+
+absl::Status GuestSetup::SetNetwork(absl::string_view vm_name, StepContext& context) const {
+  DROVER_ASSIGN_OR_RETURN(const Vm vm, world_->inventory->GetVm(vm_name));
+  return SetNetworkTo(vm_name, vm.network(), context);
+}
+
+absl::Status GuestSetup::SetNetworkTo(absl::string_view vm_name,
+                                      const drover::v1::NetworkSettings& network,
+                                      StepContext& context) const {
+  DROVER_ASSIGN_OR_RETURN(const Guest guest, Open(vm_name));
+  return RunScript(guest, "setting the network",
+                   NetworkScript(IdOf(guest.placed.vm.name()), network), context);
+}
+
+absl::StatusOr<GuestView> GuestSetup::Look(absl::string_view vm_name, StepContext& context) const {
+  DROVER_ASSIGN_OR_RETURN(const Guest guest, Open(vm_name));
+  const absl::Status tools = guest.placed.host->WaitForTools(guest.object(), kToolsNow, context);
+  if (HasReason(tools, "TOOLS_NOT_RUNNING")) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "TOOLS_NOT_RUNNING",
+                     absl::StrCat("VMware Tools do not run in ", IdOf(vm_name),
+                                  ": it can be reached neither by its agent nor by them; is it "
+                                  "powered on, and are open-vm-tools installed?"));
+  }
+  DROVER_RETURN_IF_ERROR(tools);
+  const std::string script = FileFor(guest.placed.vm, "sh");
+  const std::string output = FileFor(guest.placed.vm, "view");
+  DROVER_RETURN_IF_ERROR(guest.placed.host->WriteGuestFile(guest.object(), guest.login, script,
+                                                           LookScript(), 0600, context));
+  const absl::StatusOr<int> code = guest.placed.host->RunInGuest(
+      guest.object(), guest.login, kShell,
+      ShellArguments(absl::StrCat(kShell, " ", script, "; rm -f ", script), output),
+      options_.script_patience, context);
+  DROVER_RETURN_IF_ERROR(code.status());
+  absl::StatusOr<std::string> text =
+      guest.placed.host->ReadGuestFile(guest.object(), guest.login, output, context);
+  RemoveFile(guest, output);
+  DROVER_RETURN_IF_ERROR(text.status());
+  GuestView view;
+  for (absl::string_view line : absl::StrSplit(*text, '\n')) {
+    if (line == "program=yes") view.agent_installed = true;
+    if (line == "running=yes") view.agent_runs = true;
+    if (absl::ConsumePrefix(&line, "address=") && !line.empty()) view.addresses.emplace_back(line);
+  }
+  view.text = *std::move(text);
+  return view;
+}
+
+absl::Status GuestSetup::RestartAgent(absl::string_view vm_name, StepContext& context) const {
+  DROVER_ASSIGN_OR_RETURN(const Guest guest, Open(vm_name));
+  // Setting up replaces an agent that is older than its configuration.
+  return RunCommand(guest, "starting the agent",
+                    absl::StrCat("touch ", kConfig, " && ", kProgram, " setup --config ", kConfig,
+                                 " && rm -f ", FileFor(guest.placed.vm, "log")),
+                    context);
 }
 
 absl::StatusOr<std::shared_ptr<const std::string>> GuestSetup::AgentProgram() {

@@ -9,6 +9,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -29,6 +30,16 @@ struct GuestSetupOptions {
   absl::Duration token_valid = absl::Hours(1);
 };
 
+// A guest as VMware Tools show it.
+struct GuestView {
+  bool agent_installed = false;
+  bool agent_runs = false;
+  // IPv4 addresses that are up.
+  std::vector<std::string> addresses;
+  // Cards, routes and the end of the agent's log, for people.
+  std::string text;
+};
+
 class GuestSetup {
  public:
   GuestSetup(const VmWorld* world, GuestSetupOptions options)
@@ -40,7 +51,18 @@ class GuestSetup {
   // is kept, both are tried.
   absl::Status SetPassword(absl::string_view vm_name, absl::string_view password,
                            StepContext& context) const;
+  // Of another account than the one used to get in; nothing is kept.
+  absl::Status SetPasswordOf(absl::string_view vm_name, absl::string_view account,
+                             absl::string_view password, StepContext& context) const;
+  // As the inventory has it.
   absl::Status SetNetwork(absl::string_view vm_name, StepContext& context) const;
+  absl::Status SetNetworkTo(absl::string_view vm_name, const drover::v1::NetworkSettings& network,
+                            StepContext& context) const;
+  // Looks inside, changes nothing. FAILED_PRECONDITION, reason TOOLS_NOT_RUNNING, when Tools are
+  // not there within a moment.
+  absl::StatusOr<GuestView> Look(absl::string_view vm_name, StepContext& context) const;
+  // Starts the agent that is installed there anew.
+  absl::Status RestartAgent(absl::string_view vm_name, StepContext& context) const;
   // FAILED_PRECONDITION, reason AGENT_PROGRAM_MISSING, when the controller has no agent to install.
   absl::Status InstallAgent(absl::string_view vm_name, StepContext& context);
   // Until the agent is connected and the VM answers pings. DEADLINE_EXCEEDED, reasons
@@ -60,6 +82,8 @@ class GuestSetup {
                           StepContext& context) const;
   absl::Status RunScript(const Guest& guest, absl::string_view what, absl::string_view script,
                          StepContext& context) const;
+  absl::Status FeedPassword(const Guest& guest, absl::string_view account,
+                            absl::string_view password, StepContext& context) const;
   void RemoveFile(const Guest& guest, absl::string_view path) const;
   absl::StatusOr<std::shared_ptr<const std::string>> AgentProgram();
   absl::Status AwaitPing(const drover::v1::Vm& vm, absl::Time deadline, StepContext& context) const;

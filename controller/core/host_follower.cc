@@ -77,12 +77,13 @@ void FillFacts(const HostFacts& facts, drover::v1::Hypervisor& hypervisor) {
 }  // namespace
 
 HostFollower::HostFollower(std::string name, std::shared_ptr<Hypervisor> host, Inventory* inventory,
-                           EventLog* events, Clock* clock)
+                           EventLog* events, Clock* clock, EveryMinute every_minute)
     : name_(std::move(name)),
       host_(std::move(host)),
       inventory_(inventory),
       events_(events),
       clock_(clock),
+      every_minute_(std::move(every_minute)),
       facts_thread_([this](std::stop_token stop) { KeepFactsFresh(stop); }),
       follow_thread_([this](std::stop_token stop) { Run(stop); }) {}
 
@@ -171,7 +172,9 @@ void HostFollower::KeepFactsFresh(std::stop_token stop) {
     // That the host is lost is seen by the thread that follows it.
     if (auto facts = Facts(/*fresh=*/true); !facts.ok()) {
       LogDebug("facts of ", name_, ": ", facts.status().message());
+      continue;
     }
+    if (every_minute_) every_minute_(name_, *host_, stop);
   }
 }
 

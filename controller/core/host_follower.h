@@ -6,6 +6,7 @@
 // destructor, which must not run on one of them. Nothing here survives a restart.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,9 +27,13 @@ namespace drover::core {
 
 class HostFollower : private InventorySink {
  public:
+  // Called once a minute while the host is there, on a thread that waits for nobody else.
+  using EveryMinute =
+      std::function<void(absl::string_view name, Hypervisor& host, std::stop_token stop)>;
+
   // Begins at once. `name` is "hypervisors/x".
   HostFollower(std::string name, std::shared_ptr<Hypervisor> host, Inventory* inventory,
-               EventLog* events, Clock* clock);
+               EventLog* events, Clock* clock, EveryMinute every_minute = nullptr);
   ~HostFollower() override;
 
   // UNAVAILABLE, reason HYPERVISOR_UNREACHABLE, when the host is known to be away;
@@ -63,6 +68,7 @@ class HostFollower : private InventorySink {
   Inventory* const inventory_;
   EventLog* const events_;
   Clock* const clock_;
+  const EveryMinute every_minute_;
 
   // Of the following thread alone.
   absl::btree_map<std::string, HypervisorVm> arriving_;

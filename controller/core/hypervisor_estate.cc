@@ -103,8 +103,9 @@ void HypervisorEstate::Stop() {
 absl::Status HypervisorEstate::Open(absl::string_view name) {
   DROVER_ASSIGN_OR_RETURN(v1::Hypervisor hypervisor, inventory_->GetHypervisor(name));
   DROVER_ASSIGN_OR_RETURN(HypervisorSecrets secrets, inventory_->SecretsOfHypervisor(name));
-  auto follower = std::make_shared<HostFollower>(
-      hypervisor.name(), connector_->Open(hypervisor, secrets), inventory_, events_, clock_);
+  auto follower =
+      std::make_shared<HostFollower>(hypervisor.name(), connector_->Open(hypervisor, secrets),
+                                     inventory_, events_, clock_, every_minute_);
   absl::MutexLock lock(&mutex_);
   // What is replaced, or came too late, ends after the lock is free.
   if (running_) followers_[hypervisor.name()].swap(follower);

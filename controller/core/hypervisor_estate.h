@@ -32,6 +32,8 @@ class HypervisorEstate {
   HypervisorEstate(const HypervisorEstate&) = delete;
   HypervisorEstate& operator=(const HypervisorEstate&) = delete;
 
+  // Before Start: what is to be done with each host once a minute.
+  void OnEveryMinute(HostFollower::EveryMinute what) { every_minute_ = std::move(what); }
   // Opens a handle for each stored hypervisor. Once; the inventory must not change any more when
   // the estate goes.
   absl::Status Start() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -76,6 +78,7 @@ class HypervisorEstate {
   Inventory* const inventory_;
   EventLog* const events_;
   Clock* const clock_;
+  HostFollower::EveryMinute every_minute_;
 
   mutable absl::Mutex mutex_;
   bool running_ ABSL_GUARDED_BY(mutex_) = false;

@@ -65,6 +65,16 @@ class Inventory {
   // The VM that has the address, or claims it at this moment; "" for none.
   std::string HolderOf(absl::string_view address) const { return vms_.HolderOf(address); }
 
+  // Claims an address that the VM is to have, beside the one it has, until ChangeVm gives it to the
+  // VM, ReleaseAddress, or the controller ends; the VM may claim it again. ALREADY_EXISTS, reason
+  // ADDRESS_TAKEN.
+  absl::Status ClaimAddress(absl::string_view vm_name, absl::string_view address) {
+    return vms_.ClaimAddress(vm_name, address);
+  }
+  void ReleaseAddress(absl::string_view vm_name, absl::string_view address) {
+    vms_.ReleaseAddress(vm_name, address);
+  }
+
   // Durable. Claims name and address. A uid is made when the VM has none. ALREADY_EXISTS, reasons
   // VM_NAME_TAKEN and ADDRESS_TAKEN, naming the holder; NOT_FOUND for an environment, type or
   // hypervisor that is not there.

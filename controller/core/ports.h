@@ -52,6 +52,12 @@ class StepContext {
   virtual std::stop_token stop() const = 0;
 };
 
+// What one VM used, as its host measured it; oldest first.
+struct VmUsage {
+  std::string object;
+  std::vector<drover::agent::v1::Sample> samples;
+};
+
 enum class InventoryChange { kPresent, kGone };
 
 // Receives what Follow sees. Calls come from one thread, one after the other.
@@ -77,6 +83,11 @@ class Hypervisor {
   virtual absl::StatusOr<HostFacts> Describe() = 0;
   virtual absl::StatusOr<std::vector<HypervisorVm>> ListVms() = 0;
   virtual absl::StatusOr<HypervisorVm> GetVm(absl::string_view object) = 0;
+  // CPU and memory that the host measured of these VMs after `since`, an hour back at most; network
+  // where it counts it; never disk. VMs that are off and what has no value are left out.
+  virtual absl::StatusOr<std::vector<VmUsage>> ReadUsage(const std::vector<std::string>& objects,
+                                                         absl::Time since,
+                                                         std::stop_token stop) = 0;
   // Blocks, feeding `sink`, until stop is requested (CANCELLED) or the connection is lost (its
   // error).
   virtual absl::Status Follow(InventorySink& sink, std::stop_token stop) = 0;

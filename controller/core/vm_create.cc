@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "controller/core/ipv4.h"
+#include "controller/core/network_rules.h"
 #include "controller/core/placement.h"
 #include "proto/support/resource_name.h"
 #include "proto/support/status.h"
@@ -15,33 +15,12 @@ namespace {
 using drover::v1::CreateVmRequest;
 using drover::v1::Vm;
 
-constexpr absl::Duration kStrangerPatience = absl::Seconds(1);
-
 // chpasswd reads lines.
 bool IsUsablePassword(absl::string_view password) {
   for (const unsigned char c : password) {
     if (c < 0x20 || c == 0x7f) return false;
   }
   return password.size() <= 256;
-}
-
-void CheckNetwork(const drover::v1::NetworkSettings& network, Violations& violations) {
-  if (network.ip().empty()) violations.Add("vm.network.ip", "is required, e.g. 10.0.0.15");
-  if (network.netmask().empty()) {
-    violations.Add("vm.network.netmask", "is required, e.g. 255.255.255.0");
-  }
-  const auto ip = ParseIpv4(network.ip());
-  const auto mask = ParseNetmask(network.netmask());
-  const auto gateway = ParseIpv4(network.gateway());
-  if (!ip || !mask) return;
-  if (gateway && (*ip & *mask) != (*gateway & *mask)) {
-    violations.Add("vm.network.gateway",
-                   absl::StrCat(network.gateway(), " is not in the network of ", network.ip(), "/",
-                                network.netmask()));
-  }
-  if (gateway && *gateway == *ip) {
-    violations.Add("vm.network.gateway", "is the VM's own address; give the router's");
-  }
 }
 
 absl::Status CheckFields(const CreateVmRequest& request) {
@@ -56,7 +35,7 @@ absl::Status CheckFields(const CreateVmRequest& request) {
   }
   if (vm.environment().empty()) violations.Add("vm.environment", "is required");
   if (vm.type().empty()) violations.Add("vm.type", "is required");
-  CheckNetwork(vm.network(), violations);
+  CheckNetwork(vm.network(), "vm.network", violations);
   if (!IsUsablePassword(request.guest_password())) {
     violations.Add("guest_password", "must have at most 256 characters and no control characters");
   }
@@ -131,24 +110,7 @@ absl::Status VmCreate::CheckClaims(const Vm& vm) const {
                      absl::StrCat("there is a VM \"", IdOf(vm.name()), "\" already"),
                      {{"holder", vm.name()}});
   }
-  const std::string holder = world_->inventory->HolderOf(vm.network().ip());
-  if (!holder.empty()) {
-    return MakeError(absl::StatusCode::kAlreadyExists, "ADDRESS_TAKEN",
-                     absl::StrCat("address ", vm.network().ip(), " belongs to VM ", IdOf(holder)),
-                     {{"holder", holder}, {"address", vm.network().ip()}});
-  }
-  return CheckStranger(vm);
-}
-
-absl::Status VmCreate::CheckStranger(const Vm& vm) const {
-  const std::string& ip = vm.network().ip();
-  DROVER_ASSIGN_OR_RETURN(const std::vector<bool> answered,
-                          world_->prober->Sweep({{vm.name(), ip}}, kStrangerPatience));
-  if (answered.empty() || !answered.front()) return absl::OkStatus();
-  const std::string holder = DescribeHolder(*world_, ip);
-  return MakeError(absl::StatusCode::kAlreadyExists, "ADDRESS_TAKEN",
-                   absl::StrCat("address ", ip, " answers pings already: it is used by ", holder),
-                   {{"holder", holder}, {"address", ip}});
+  return CheckAddressFree(*world_, vm.name(), vm.network().ip());
 }
 
 absl::StatusOr<CopySpec> VmCreate::SpecOf(const Vm& vm) const {

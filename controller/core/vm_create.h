@@ -36,7 +36,6 @@ class VmCreate {
 
  private:
   absl::Status CheckClaims(const drover::v1::Vm& vm) const;
-  absl::Status CheckStranger(const drover::v1::Vm& vm) const;
   absl::StatusOr<CopySpec> SpecOf(const drover::v1::Vm& vm) const;
   absl::Status Claim(const drover::v1::Vm& vm) const;
   absl::Status Copy(const drover::v1::Vm& vm, StepContext& context) const;

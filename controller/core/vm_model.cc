@@ -107,6 +107,27 @@ void VmModel::Withdraw(absl::string_view name) {
   claims_.erase(claim);
 }
 
+absl::Status VmModel::ClaimAddress(absl::string_view name, absl::string_view address) {
+  const std::optional<uint32_t> number = ParseIpv4(address);
+  if (!number) return InvalidField("address", "must be a dotted IPv4 address");
+  absl::MutexLock lock(&mutex_);
+  for (const auto* holders : {&by_address_, &claimed_addresses_}) {
+    auto holder = holders->find(*number);
+    if (holder != holders->end() && holder->second != name) {
+      return AddressTaken(address, holder->second);
+    }
+  }
+  claimed_addresses_[*number] = std::string(name);
+  return absl::OkStatus();
+}
+
+void VmModel::ReleaseAddress(absl::string_view name, absl::string_view address) {
+  const std::optional<uint32_t> number = ParseIpv4(address);
+  absl::MutexLock lock(&mutex_);
+  auto held = number ? claimed_addresses_.find(*number) : claimed_addresses_.end();
+  if (held != claimed_addresses_.end() && held->second == name) claimed_addresses_.erase(held);
+}
+
 void VmModel::Insert(VmRowPtr row) {
   absl::MutexLock lock(&mutex_);
   Index(row);

@@ -43,6 +43,11 @@ class VmModel {
   // FAILED_PRECONDITION, reason BEING_REMOVED.
   absl::Status Claim(const drover::v1::Vm& vm, bool is_new) ABSL_LOCKS_EXCLUDED(mutex_);
   void Withdraw(absl::string_view name) ABSL_LOCKS_EXCLUDED(mutex_);
+  // As Inventory's.
+  absl::Status ClaimAddress(absl::string_view name, absl::string_view address)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  void ReleaseAddress(absl::string_view name, absl::string_view address)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   void Insert(VmRowPtr row) ABSL_LOCKS_EXCLUDED(mutex_);
   // False, and nothing done, when `old` is not the row any more.
   bool Replace(const VmRowPtr& old, VmRowPtr fresh) ABSL_LOCKS_EXCLUDED(mutex_);

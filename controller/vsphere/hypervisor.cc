@@ -26,7 +26,8 @@ VsphereHypervisor::VsphereHypervisor(Account account, std::optional<ShellAccount
     : session_(std::move(account)),
       client_(&session_, clock),
       queue_(kCopiesAtOnce),
-      guest_(&client_) {
+      guest_(&client_),
+      usage_(&client_) {
   routes_.emplace_back(drover::v1::COPY_METHOD_CREATE_AND_COPY,
                        std::make_unique<CreateAndCopy>(&client_, &queue_));
   routes_.emplace_back(drover::v1::COPY_METHOD_CLONE,
@@ -96,6 +97,13 @@ absl::StatusOr<core::HypervisorVm> VsphereHypervisor::GetVm(absl::string_view ob
   auto vm = vsphere::GetVm(client_, object, {});
   if (!vm.ok()) return Meaning(vm.status(), NameOf(object));
   return vm;
+}
+
+absl::StatusOr<std::vector<core::VmUsage>> VsphereHypervisor::ReadUsage(
+    const std::vector<std::string>& objects, absl::Time since, std::stop_token stop) {
+  auto usage = usage_.Read(objects, since, stop);
+  if (!usage.ok()) return Meaning(usage.status(), "the use of VMs");
+  return usage;
 }
 
 absl::Status VsphereHypervisor::Follow(core::InventorySink& sink, std::stop_token stop) {

@@ -19,6 +19,7 @@
 #include "controller/vsphere/host_facts.h"
 #include "controller/vsphere/session.h"
 #include "controller/vsphere/shell_control.h"
+#include "controller/vsphere/usage.h"
 #include "controller/vsphere/vim_client.h"
 
 namespace drover::vsphere {
@@ -32,6 +33,9 @@ class VsphereHypervisor : public core::Hypervisor {
   absl::StatusOr<core::HostFacts> Describe() override;
   absl::StatusOr<std::vector<core::HypervisorVm>> ListVms() override;
   absl::StatusOr<core::HypervisorVm> GetVm(absl::string_view object) override;
+  absl::StatusOr<std::vector<core::VmUsage>> ReadUsage(const std::vector<std::string>& objects,
+                                                       absl::Time since,
+                                                       std::stop_token stop) override;
   absl::Status Follow(core::InventorySink& sink, std::stop_token stop) override;
 
   absl::Status CheckCopy(const core::CopySpec& spec) override;
@@ -72,6 +76,7 @@ class VsphereHypervisor : public core::Hypervisor {
   VimClient client_;
   CopyQueue queue_;
   GuestTools guest_;
+  UsageReader usage_;
   std::unique_ptr<EsxiShell> shell_;
   std::unique_ptr<ShellControl> shell_control_;
   std::vector<std::pair<drover::v1::CopyMethod, std::unique_ptr<CopyRoute>>> routes_;

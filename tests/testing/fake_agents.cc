@@ -20,6 +20,11 @@ void FakeAgentGateway::KeepAway(bool away) {
   away_ = away;
 }
 
+void FakeAgentGateway::Lose(const std::string& vm_uid) {
+  absl::MutexLock lock(&mutex_);
+  connected_.erase(vm_uid);
+}
+
 std::set<std::string> FakeAgentGateway::Known() const {
   absl::MutexLock lock(&mutex_);
   std::set<std::string> known = connected_;

@@ -22,6 +22,8 @@ class FakeAgentGateway : public core::AgentGateway {
   void Enrol(const std::string& token);
   // Agents that are set up from now on do not connect.
   void KeepAway(bool away);
+  // The stream of the VM's agent ends.
+  void Lose(const std::string& vm_uid);
   // Called with each order an agent gets, from the thread that sends it.
   void OnOrder(
       std::function<void(absl::string_view vm_uid, const drover::agent::v1::Command&)> take);

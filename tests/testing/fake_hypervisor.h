@@ -57,6 +57,14 @@ class FakeHypervisor : public core::Hypervisor {
   std::vector<std::string> Arguments() const;
   // A powered-on guest has this address.
   bool Answers(const std::string& address) const;
+  // The guest's network card is pulled out, or plugged in: only VMware Tools still reach it.
+  void Disconnect(const std::string& name, bool disconnected);
+  // The guest took another address, by whatever.
+  void SetAddress(const std::string& name, const std::string& ip);
+  // Nobody reaches a guest that has this address.
+  void Unroute(const std::string& address);
+  // What ReadUsage answers of a VM.
+  void SetUsage(const std::string& name, std::vector<drover::agent::v1::Sample> samples);
   void OnAgentSetup(std::function<void(const std::string& token)> listener);
 
   // ---- the port
@@ -64,6 +72,9 @@ class FakeHypervisor : public core::Hypervisor {
   absl::StatusOr<core::HostFacts> Describe() override;
   absl::StatusOr<std::vector<core::HypervisorVm>> ListVms() override;
   absl::StatusOr<core::HypervisorVm> GetVm(absl::string_view object) override;
+  absl::StatusOr<std::vector<core::VmUsage>> ReadUsage(const std::vector<std::string>& objects,
+                                                       absl::Time since,
+                                                       std::stop_token stop) override;
   absl::Status Follow(core::InventorySink& sink, std::stop_token stop) override;
   absl::Status CheckCopy(const core::CopySpec& spec) override;
   absl::StatusOr<core::CopiedVm> Copy(const core::CopySpec& spec,
@@ -94,6 +105,10 @@ class FakeHypervisor : public core::Hypervisor {
     core::HypervisorVm vm;
     std::string password = kTemplatePassword;
     std::map<std::string, std::string> files;
+    bool disconnected = false;
+    // The agent was set up with it, and has its identity by it.
+    std::string token;
+    std::vector<drover::agent::v1::Sample> usage;
   };
 
   // A call with its faults around it; `stop` ends a held one.
@@ -113,6 +128,7 @@ class FakeHypervisor : public core::Hypervisor {
   mutable absl::Mutex mutex_;
   std::map<std::string, Machine> machines_ ABSL_GUARDED_BY(mutex_);
   std::set<std::string> disks_ ABSL_GUARDED_BY(mutex_);
+  std::set<std::string> unrouted_ ABSL_GUARDED_BY(mutex_);
   int64_t free_bytes_ ABSL_GUARDED_BY(mutex_) = int64_t{100} << 30;
   int last_object_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t version_ ABSL_GUARDED_BY(mutex_) = 0;

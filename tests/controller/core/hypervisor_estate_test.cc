@@ -55,6 +55,10 @@ class ScriptedHost : public Hypervisor {
     facts.add_templates()->set_name("tpl-web");
     return facts;
   }
+  absl::StatusOr<std::vector<VmUsage>> ReadUsage(const std::vector<std::string>&, absl::Time,
+                                                 std::stop_token) override {
+    return std::vector<VmUsage>();
+  }
   absl::Status Follow(InventorySink& sink, std::stop_token stop) override {
     std::stop_callback wake(stop, [this] { absl::MutexLock lock(&mutex_); });
     for (;;) {

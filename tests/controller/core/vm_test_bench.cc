@@ -36,13 +36,22 @@ void VmTestBench::Start() {
   commands_ = std::make_unique<CommandTracker>(&store_, &files_.vault(), clock);
   commands_->SetGateway(&agents_);
   agents_.OnOrder([this](absl::string_view uid, const drover::agent::v1::Command& command) {
+    Answer answer;
     {
       absl::MutexLock lock(&mutex_);
-      shutdowns_.push_back(command.prepare_shutdown().seconds());
+      if (command.has_prepare_shutdown()) {
+        shutdowns_.push_back(command.prepare_shutdown().seconds());
+      }
+      answer = answer_;
     }
     CommandTracker::Update done;
-    done.set_command_id(command.id());
     done.set_state(CommandTracker::Update::STATE_SUCCEEDED);
+    if (answer) {
+      const std::optional<CommandTracker::Update> answered = answer(uid, command);
+      if (!answered) return;
+      done = *answered;
+    }
+    done.set_command_id(command.id());
     (void)commands_->OnUpdate(uid, done);
   });
   const VmWorld world{inventory_.get(), estate_.get(), &agents_,       &prober_,
@@ -53,6 +62,13 @@ void VmTestBench::Start() {
   runner_ = std::make_unique<OperationRunner>(&store_, &files_.vault(), clock,
                                               RunnerLimits{.workers = 4});
   operations_->Register(*runner_);
+  GuestSetup* guest = &operations_->guest();
+  network_ = std::make_unique<NetworkOperations>(world, guest, runner_.get(), events_.get());
+  network_->Register();
+  passwords_ = std::make_unique<GuestPasswords>(world, guest, runner_.get(), events_.get());
+  passwords_->Register();
+  repair_ = std::make_unique<GuestRepair>(world, guest, runner_.get(), events_.get());
+  repair_->Register();
   LogEnds(*runner_, events_.get());
   runner_->OnChange([this](absl::string_view) {
     absl::MutexLock lock(&mutex_);
@@ -66,6 +82,9 @@ void VmTestBench::Stop() {
   runner_->Stop();
   estate_->Stop();
   runner_.reset();
+  repair_.reset();
+  passwords_.reset();
+  network_.reset();
   operations_.reset();
   commands_.reset();
   estate_.reset();

@@ -4,14 +4,18 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
 #include "controller/core/command_tracker.h"
 #include "controller/core/event_log.h"
+#include "controller/core/guest_passwords.h"
+#include "controller/core/guest_repair.h"
 #include "controller/core/hypervisor_estate.h"
 #include "controller/core/inventory.h"
+#include "controller/core/network_operations.h"
 #include "controller/core/operation_events.h"
 #include "controller/core/operation_runner.h"
 #include "controller/core/vm_operations.h"
@@ -45,6 +49,16 @@ class VmTestBench {
   OperationRunner& runner() { return *runner_; }
   VmOperations& operations() { return *operations_; }
   EventLog& events() { return *events_; }
+  NetworkOperations& network() { return *network_; }
+  GuestPasswords& passwords() { return *passwords_; }
+  GuestRepair& repair() { return *repair_; }
+  // How agents answer an order from now on; none = not at all. Each order has succeeded otherwise.
+  using Answer = std::function<std::optional<CommandTracker::Update>(
+      absl::string_view uid, const drover::agent::v1::Command& command)>;
+  void AnswerOrders(Answer answer) {
+    absl::MutexLock lock(&mutex_);
+    answer_ = std::move(answer);
+  }
   // Windows that agents were told to expect a shutdown in, in seconds; 0 = not after all.
   std::vector<int> shutdowns() const {
     absl::MutexLock lock(&mutex_);
@@ -83,6 +97,7 @@ class VmTestBench {
 
   mutable absl::Mutex mutex_;
   std::vector<int> shutdowns_ ABSL_GUARDED_BY(mutex_);
+  Answer answer_ ABSL_GUARDED_BY(mutex_);
   int64_t changes_ ABSL_GUARDED_BY(mutex_) = 0;
 
   std::unique_ptr<EventLog> events_;
@@ -91,6 +106,9 @@ class VmTestBench {
   std::unique_ptr<CommandTracker> commands_;
   std::unique_ptr<VmOperations> operations_;
   std::unique_ptr<OperationRunner> runner_;
+  std::unique_ptr<NetworkOperations> network_;
+  std::unique_ptr<GuestPasswords> passwords_;
+  std::unique_ptr<GuestRepair> repair_;
 };
 
 }  // namespace drover::core
