@@ -227,8 +227,10 @@ void LinuxNetwork::StartScript(const std::string& script, const std::vector<std:
   Program program;
   program.argv = {"/bin/sh", "-c", script, kMark};
   program.argv.insert(program.argv.end(), arguments.begin(), arguments.end());
-  absl::StatusOr<std::unique_ptr<ChildProcess>> child = output.status();
-  if (output.ok()) {
+  absl::StatusOr<std::unique_ptr<ChildProcess>> child = absl::UnknownError("not started");
+  if (!output.ok()) {
+    child = output.status();
+  } else {
     run->output = std::make_unique<OutputFile>(*std::move(output));
     program.output_fd = run->output->fd();
     child = ChildProcess::Start(

@@ -2,6 +2,8 @@
 // are made up.
 #include "agent/network_change.h"
 
+#include <sched.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -398,6 +400,44 @@ TEST_F(NetworkChangeTest, KilledAtEveryPoint) {
     EXPECT_LE(events_.size(), 1u);
     commands_->Acknowledge(order.id());
   }
+}
+
+// The real commands and tables, in a network of the test's own.
+TEST(LinuxNetworkTest, SetsAndReads) {
+  if (unshare(CLONE_NEWNET) != 0) GTEST_SKIP() << "needs root";
+  if (system("ip link add eth0 type veth peer name other && ip link set other up") != 0) {
+    GTEST_SKIP() << "no pairs of cards here";
+  }
+  TestLoop loop;
+  LinuxNetwork network(&loop.loop);
+  std::optional<absl::Status> done;
+  const auto take = [&](const absl::Status& status) { done = status; };
+  network.ApplyDirectly({"eth0", "", "10.9.8.7", "255.255.255.0", "10.9.8.1", {}}, take);
+  loop.Until([&] { return done.has_value(); });
+  ASSERT_TRUE(done->ok()) << *done;
+  CardState state = network.Read("");
+  EXPECT_EQ(state.card, "eth0");
+  EXPECT_EQ(state.mac.size(), 17u);
+  EXPECT_EQ(state.gateway, "10.9.8.1");
+  ASSERT_EQ(state.addresses.size(), 1u);
+  EXPECT_EQ(state.addresses[0].first, "10.9.8.7");
+  EXPECT_EQ(state.addresses[0].second, "255.255.255.0");
+
+  done.reset();
+  network.Apply(NetworkTool::kNone, "eth0", "", "", take);
+  loop.Until([&] { return done.has_value(); });
+  EXPECT_FALSE(done->ok());
+
+  // Nobody is there to answer.
+  std::optional<bool> answered;
+  network.Ask("eth0", "10.9.8.1", "10.9.8.7", [&](bool its) { answered = its; });
+  loop.UntilAdvancing(absl::Milliseconds(50), [&] { return answered.has_value(); });
+  EXPECT_FALSE(*answered);
+  // One of whom nothing can be learnt counts as there for a gateway, as free for an address.
+  answered.reset();
+  network.Ask("none0", "10.9.8.1", "10.9.8.7", [&](bool its) { answered = its; });
+  loop.Until([&] { return answered.has_value(); });
+  EXPECT_TRUE(*answered);
 }
 
 TEST_F(NetworkChangeTest, BadSettingsAreRefused) {

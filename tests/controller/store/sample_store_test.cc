@@ -91,7 +91,9 @@ class SampleStoreTest : public ::testing::Test {
     for (int i = 0; i < samples; ++i) {
       clock_.Advance(absl::Seconds(10));
       store_->Add(uid, {At(Now(), i % 50)});
-      if (i % 60 == 0) ASSERT_TRUE(store_->Flush().ok());
+      if (i % 60 == 0) {
+        ASSERT_TRUE(store_->Flush().ok());
+      }
     }
     ASSERT_TRUE(store_->Flush().ok());
   }
@@ -148,6 +150,7 @@ TEST_F(SampleStoreTest, ThinsAsItAges) {
   Live(360);
   const int64_t begin = Now() - 3600;
   clock_.Advance(absl::Hours(30));
+  ASSERT_TRUE(store_->Flush().ok());
   ASSERT_TRUE(store_->ThinOld().ok());
   auto points = store_->Read("u", begin - 100, begin + 4000);
   ASSERT_TRUE(points.ok());
@@ -163,11 +166,13 @@ TEST_F(SampleStoreTest, ThinsAsItAges) {
   EXPECT_EQ(total, 360);
   EXPECT_EQ(most, 49);
   clock_.Advance(absl::Hours(24 * 8));
+  ASSERT_TRUE(store_->Flush().ok());
   ASSERT_TRUE(store_->ThinOld().ok());
   points = store_->Read("u", begin - 1000, begin + 5000);
   EXPECT_LE(points->size(), 8u);
   EXPECT_EQ(points->front().span, 600);
   clock_.Advance(absl::Hours(24 * 25));
+  ASSERT_TRUE(store_->Flush().ok());
   ASSERT_TRUE(store_->ThinOld().ok());
   EXPECT_THAT(All(), IsEmpty());
 }
