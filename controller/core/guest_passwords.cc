@@ -10,7 +10,6 @@
 #include "controller/core/network_operations.h"
 #include "proto/support/resource_name.h"
 #include "proto/support/status.h"
-#include "proto/support/time.h"
 
 namespace drover::core {
 namespace {
@@ -99,10 +98,8 @@ absl::Status GuestPasswords::Change(const Request& request, OperationContext& co
   command.mutable_set_password()->set_account(request.account());
   command.mutable_set_password()->set_password(secrets.password());
   command.set_timeout_seconds(kTimeoutSeconds);
-  const absl::Duration age =
-      world_.clock->Now() - FromProto(context.record().operation().create_time());
   const absl::StatusOr<CommandUpdate> ended =
-      orders_.CarryOut(context, kOrder, vm, std::move(command), age + kToBegin);
+      orders_.CarryOut(context, kOrder, vm, std::move(command), kToBegin);
   const absl::Status changed = ended.ok() ? StatusOf(*ended) : ended.status();
   if (IsSilence(changed)) {
     context.Log(absl::StrCat("the agent did not do it: ", changed.message()));

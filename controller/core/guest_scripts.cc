@@ -147,6 +147,8 @@ by_networkd() {
   systemctl restart systemd-networkd
 }
 
+# A change that an agent left open ends with this one.
+rm -f /var/lib/drover-agent/network.state
 device=$(find_device)
 set_name
 if command -v netplan >/dev/null && [ -d /etc/netplan ]; then

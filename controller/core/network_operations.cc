@@ -9,7 +9,6 @@
 #include "controller/core/network_rules.h"
 #include "proto/support/resource_name.h"
 #include "proto/support/status.h"
-#include "proto/support/time.h"
 
 namespace drover::core {
 namespace {
@@ -30,7 +29,8 @@ constexpr absl::Duration kPing = absl::Seconds(1);
 // Of the whole operation: the VM's network before it, and how far it got.
 constexpr char kBefore[] = "before";
 constexpr char kChanged[] = "changed";
-// Of the step: VMware Tools were taken; the orders.
+// Of the step: the agent did not answer; VMware Tools were taken; the orders.
+constexpr char kSilent[] = "silent";
 constexpr char kTools[] = "tools";
 constexpr char kOrder[] = "order";
 constexpr char kOrderBack[] = "order-back";
@@ -178,8 +178,8 @@ absl::Status NetworkOperations::Change(const Request& request, OperationContext&
   DROVER_RETURN_IF_ERROR(Claim(request));
   DROVER_ASSIGN_OR_RETURN(const Vm vm, world_.inventory->GetVm(request.name()));
   const bool ordered = !context.Recall(kOrder).empty();
-  bool by_tools = !context.Recall(kTools).empty();
-  if (!by_tools && (ordered || world_.agents->IsConnected(vm.uid()))) {
+  const bool silent = !context.Recall(kSilent).empty() || !context.Recall(kTools).empty();
+  if (!silent && (ordered || world_.agents->IsConnected(vm.uid()))) {
     const absl::Status changed = Order(request, kOrder, request.network(), context);
     const bool cannot = HasReason(changed, "UNKNOWN_ORDER");
     if (!IsSilence(changed) && !cannot) {
@@ -187,9 +187,10 @@ absl::Status NetworkOperations::Change(const Request& request, OperationContext&
       return context.RememberForAll(kChanged, "yes");
     }
     context.Log(absl::StrCat("the agent did not do it: ", changed.message()));
-    // It may have gone back by itself, or have died in the middle.
-    by_tools = true;
+    DROVER_RETURN_IF_ERROR(context.Remember(kSilent, "yes"));
   }
+  // It may have gone back by itself, or have died in the middle; from here on it has no say.
+  DROVER_RETURN_IF_ERROR(orders_.Withdraw(context, kOrder));
   DROVER_RETURN_IF_ERROR(CheckWay(vm));
   return ThroughTools(request, context);
 }

@@ -121,6 +121,7 @@ absl::Status SqliteSampleStore::Load() {
   absl::MutexLock lock(&mutex_);
   for (const auto& [id, uid] : uids) {
     series_[uid].id = id;
+    series_[uid].named = true;
     last_id_ = std::max(last_id_, id);
   }
   DROVER_ASSIGN_OR_RETURN(Statement journal,
@@ -242,7 +243,7 @@ SqliteSampleStore::Batch SqliteSampleStore::TakeBatch(int64_t slot) {
   for (auto& [uid, series] : series_) {
     if (!series.fresh.empty()) {
       AppendJournal(series.id, series.fresh, batch.journal);
-      batch.named.emplace_back(series.id, uid);
+      if (!series.named) batch.named.emplace_back(series.id, uid);
       series.fresh.clear();
       series.fresh_state = {};
     }
@@ -310,6 +311,10 @@ absl::Status SqliteSampleStore::Flush() {
   journal_slot_ = slot;
   unsaved_.clear();
   absl::MutexLock lock(&mutex_);
+  for (const auto& [id, uid] : batch.named) {
+    const auto series = series_.find(uid);
+    if (series != series_.end() && series->second.id == id) series->second.named = true;
+  }
   for (const Closed& one : batch.closed) {
     const auto series = series_.find(one.uid);
     if (series == series_.end()) continue;

@@ -66,6 +66,8 @@ class SqliteSampleStore : public core::SampleStore {
   };
   struct Series {
     int64_t id = 0;
+    // Its number is in the file.
+    bool named = false;
     OpenRow open;
     // Of other half hours, to be merged into their rows at the next flush.
     std::vector<OpenRow> closed;

@@ -65,7 +65,9 @@ class NetworkOperationsTest : public ::testing::Test {
   std::vector<std::string> ToolsLog() {
     drover::v1::SearchLogRequest request;
     std::vector<std::string> actions;
-    for (const auto& entry : bench_.events().Search(request)->entries()) {
+    const auto found = bench_.events().Search(request);
+    EXPECT_TRUE(found.ok()) << found.status();
+    for (const auto& entry : found->entries()) {
       if (absl::StrContains(entry.action(), "VMware Tools")) actions.push_back(entry.action());
     }
     return actions;
