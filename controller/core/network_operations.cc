@@ -167,10 +167,8 @@ absl::Status NetworkOperations::Order(const Request& request, absl::string_view 
   const absl::Duration deadline = DeadlineOf(request);
   order.set_deadline_seconds(static_cast<int32_t>(absl::ToInt64Seconds(deadline)));
   command.set_timeout_seconds(static_cast<int32_t>(absl::ToInt64Seconds(deadline + kToPutBack)));
-  const absl::Duration age =
-      world_.clock->Now() - FromProto(context.record().operation().create_time());
   DROVER_ASSIGN_OR_RETURN(const CommandUpdate ended,
-                          orders_.CarryOut(context, key, vm, std::move(command), age + kToBegin));
+                          orders_.CarryOut(context, key, vm, std::move(command), kToBegin));
   return StatusOf(ended);
 }
 

@@ -96,10 +96,12 @@ TEST(WindowTest, GapsAreGaps) {
 
 TEST(WindowTest, ALateSampleIsNoGapAndTwentySecondsAreNone) {
   std::vector<UsagePoint> late = {At(0, 1), At(10, 1), At(21, 1), At(42, 1), At(50, 1)};
-  for (const auto& point : Window(late, 0, 100, 600).points()) EXPECT_FALSE(point.after_gap());
+  const auto of_late = Window(late, 0, 100, 600);
+  for (const auto& point : of_late.points()) EXPECT_FALSE(point.after_gap());
   std::vector<UsagePoint> host;
   for (int i = 0; i < 30; ++i) host.push_back(At(i * 20, 1));
-  for (const auto& point : Window(host, 0, 1000, 600).points()) EXPECT_FALSE(point.after_gap());
+  const auto of_host = Window(host, 0, 1000, 600);
+  for (const auto& point : of_host.points()) EXPECT_FALSE(point.after_gap());
 }
 
 TEST(WindowTest, MinimumAndMaximumSurvive) {
@@ -119,7 +121,8 @@ TEST(WindowTest, ThinnedDataHasNoGapsOfItsOwn) {
   std::vector<UsagePoint> thinned = Thin(points, absl::Minutes(1));
   thinned.erase(thinned.begin() + 50);
   int gaps = 0;
-  for (const auto& point : Window(thinned, 0, 6000, 600).points()) gaps += point.after_gap();
+  const auto window = Window(thinned, 0, 6000, 600);
+  for (const auto& point : window.points()) gaps += point.after_gap();
   EXPECT_EQ(gaps, 1);
 }
 
