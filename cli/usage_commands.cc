@@ -97,6 +97,23 @@ absl::Status ShowTop(Invocation& invocation) {
   return absl::OkStatus();
 }
 
+// The points as rows; for programs the answer as a whole.
+absl::Status ShowSamples(Invocation& invocation) {
+  v1::QuerySamplesRequest request;
+  DROVER_RETURN_IF_ERROR(FillRequest(invocation, &request));
+  v1::QuerySamplesResponse response;
+  DROVER_RETURN_IF_ERROR(invocation.client.Call(invocation.command.method, request, &response));
+  const bool rows = invocation.shows_table() || invocation.output.format == Format::kCsv;
+  if (!rows) return PrintMessage(invocation.terminal, invocation.output, response);
+  if (response.points().empty()) {
+    invocation.Tell(invocation.command.empty_hint);
+    return absl::OkStatus();
+  }
+  std::vector<const google::protobuf::Message*> points;
+  for (const v1::SamplePoint& point : response.points()) points.push_back(&point);
+  return PrintRows(invocation.terminal, invocation.output, *v1::SamplePoint::descriptor(), points);
+}
+
 }  // namespace
 
 std::vector<Command> UsageCommands() {
@@ -137,7 +154,8 @@ std::vector<Command> UsageCommands() {
        .notes =
            "Samples are taken every ten seconds; after a day a point stands for a minute, after "
            "a week for ten, after 30 days they are gone.",
-       .empty_hint = "No samples of that time."},
+       .empty_hint = "No samples of that time.",
+       .run = ShowSamples},
   };
 }
 

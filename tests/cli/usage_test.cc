@@ -23,7 +23,7 @@ TEST_F(UsageTest, TopAsksForTheBusiestThatRun) {
   vm.set_name("vms/web-01");
   vm.set_environment("environments/shop");
   vm.set_type("types/web");
-  vm.set_cpu_percent(93.25);
+  vm.set_cpu_percent(93.5);
   vm.set_memory_mb(1024);
   vm.set_memory_used_mb(512);
   vm.set_disk_used_mb(3000);
@@ -31,7 +31,7 @@ TEST_F(UsageTest, TopAsksForTheBusiestThatRun) {
   const testing::Ran ran = Run({"vm", "top", "--env", "shop"});
   EXPECT_EQ(ran.exit_code, 0) << ran.err;
   EXPECT_THAT(ran.out, HasSubstr("web-01"));
-  EXPECT_THAT(ran.out, HasSubstr(" 93.3% [######### ]"));
+  EXPECT_THAT(ran.out, HasSubstr(" 93.5% [######### ]"));
   EXPECT_THAT(ran.out, HasSubstr("512/1024   MB  50.0%"));
   const auto request = controller_.LastRequest<v1::ListVmsRequest>("InventoryService/ListVms");
   EXPECT_EQ(request.order_by(), "cpu desc");
