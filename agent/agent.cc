@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "agent/grpc_wire.h"
+#include "agent/health_watch.h"
 #include "agent/version.h"
 #include "proto/support/status.h"
 
@@ -61,6 +62,8 @@ absl::Status Agent::MakeParts(const Config& config, const MachineFacts& machine)
     if (link_ != nullptr) link_->EventsWait();
   };
   network_change_ = std::make_unique<NetworkChange>(std::move(network));
+  svn_ = std::make_unique<SvnClient>(loop_, config.state_directory);
+  RegisterOrders();
   wire_ = std::make_unique<GrpcWire>(loop_, config.controller);
   ControllerLink::Parts parts;
   parts.loop = loop_;
@@ -83,6 +86,29 @@ absl::Status Agent::MakeParts(const Config& config, const MachineFacts& machine)
   link_->SetUrgent(!network_change_->idle());
   link_->Start();
   return absl::OkStatus();
+}
+
+// All of these ask "is it already so?" or change nothing, and may be begun again.
+void Agent::RegisterOrders() {
+  using v1::Command;
+  commands_->Register(Command::kReadWorkingCopies, AfterInterruption::kRepeat,
+                      [this](const Command& command, OrderVoice voice) {
+                        return svn_->Read(command.read_working_copies(), std::move(voice));
+                      });
+  commands_->Register(Command::kReadRevisions, AfterInterruption::kRepeat,
+                      [this](const Command& command, OrderVoice voice) {
+                        return svn_->ReadRevisions(command.read_revisions(), std::move(voice));
+                      });
+  commands_->Register(Command::kUpdateWorkingCopies, AfterInterruption::kRepeat,
+                      [this](const Command& command, OrderVoice voice) {
+                        return svn_->Update(command.update_working_copies(), std::move(voice));
+                      });
+  commands_->Register(Command::kWatchHealth, AfterInterruption::kRepeat,
+                      [this](const Command& command, OrderVoice voice) {
+                        return HealthWatch::Start(
+                            loop_, [this] { return supervisor_->Statuses(); },
+                            command.watch_health(), std::move(voice));
+                      });
 }
 
 }  // namespace drover::agent

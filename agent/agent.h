@@ -18,6 +18,7 @@
 #include "agent/network_system.h"
 #include "agent/outbox.h"
 #include "agent/supervisor.h"
+#include "agent/svn_client.h"
 
 namespace drover::agent {
 
@@ -39,12 +40,15 @@ class Agent {
  private:
   Agent(EventLoop* loop, AgentIdentity identity) : loop_(loop), identity_(std::move(identity)) {}
   absl::Status MakeParts(const Config& config, const MachineFacts& machine);
+  void RegisterOrders();
 
   EventLoop* const loop_;
   AgentIdentity identity_;
   bool must_begin_anew_ = false;
   std::unique_ptr<Outbox> outbox_;
   std::unique_ptr<Supervisor> supervisor_;
+  // The works of the command runner use it.
+  std::unique_ptr<SvnClient> svn_;
   std::unique_ptr<CommandRunner> commands_;
   std::unique_ptr<NetworkSystem> network_;
   std::unique_ptr<NetworkChange> network_change_;

@@ -60,6 +60,7 @@ struct Prepared {
   std::vector<char*> environment;
   int input_fd;
   int output_fd;
+  int error_fd;
   bool switch_account;
   const Account* account;
 };
@@ -78,7 +79,7 @@ struct Prepared {
   sigprocmask(SIG_SETMASK, &none, nullptr);
   dup2(prepared.input_fd, 0);
   dup2(prepared.output_fd, 1);
-  dup2(prepared.output_fd, 2);
+  dup2(prepared.error_fd, 2);
   syscall(SYS_close_range, 3u, ~0u, 1u << 2 /* CLOSE_RANGE_CLOEXEC */);
   if (chdir("/") != 0) _exit(126);
   if (prepared.switch_account) {
@@ -107,7 +108,7 @@ std::string NewMark() {
 }
 
 std::vector<std::string> Environment(const std::string& mark, const Account* account,
-                                     const std::string& run_as) {
+                                     const Program& program) {
   std::map<std::string, std::string> values = {
       {"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
       {"HOME", "/root"},
@@ -119,7 +120,11 @@ std::vector<std::string> Environment(const std::string& mark, const Account* acc
   }
   if (account != nullptr) {
     values["HOME"] = account->home;
-    values["USER"] = values["LOGNAME"] = run_as;
+    values["USER"] = values["LOGNAME"] = program.run_as;
+  }
+  for (const std::string& entry : program.environment) {
+    const std::pair<std::string, std::string> pair = absl::StrSplit(entry, absl::MaxSplits('=', 1));
+    values[pair.first] = pair.second;
   }
   std::vector<std::string> environment = {mark};
   for (const auto& [name, value] : values) environment.push_back(absl::StrCat(name, "=", value));
@@ -232,11 +237,13 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(
   DROVER_ASSIGN_OR_RETURN(const UniqueFd input, InputFor(program.input));
   const UniqueFd nowhere(open("/dev/null", O_RDWR | O_CLOEXEC));
   const std::vector<std::string> environment =
-      Environment(child->mark_, program.run_as.empty() ? nullptr : &account, program.run_as);
+      Environment(child->mark_, program.run_as.empty() ? nullptr : &account, program);
+  const int output = program.output_fd >= 0 ? program.output_fd : nowhere.get();
   const Prepared prepared = {Pointers(program.argv),
                              Pointers(environment),
                              input.get(),
-                             program.output_fd >= 0 ? program.output_fd : nowhere.get(),
+                             output,
+                             program.error_fd >= 0 ? program.error_fd : output,
                              !program.run_as.empty() && account.uid != geteuid(),
                              &account};
   child->pid_ = Fork(prepared);

@@ -55,6 +55,10 @@ struct Program {
   std::string input;
   // Standard output and error; -1 = /dev/null.
   int output_fd = -1;
+  // Standard error, when it goes elsewhere; -1 = with the output.
+  int error_fd = -1;
+  // "NAME=value", besides or instead of what every program gets.
+  std::vector<std::string> environment;
   // Account it runs as, with its groups and HOME; empty = the agent's.
   std::string run_as;
 };

@@ -1,0 +1,36 @@
+// What the agent remembers of working copies: which revisions they came from, and an update that
+// has begun.
+//
+// Thread promise: belongs to the event loop's thread. Survives a restart: all of it
+// (working-copies.state).
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "drover/agent/v1/agent_state.pb.h"
+
+namespace drover::agent {
+
+class WorkingCopyMemory {
+ public:
+  // A damaged file is reported and begun anew.
+  explicit WorkingCopyMemory(std::string path);
+
+  // 0 when none is known.
+  int64_t Previous(const std::string& working_copy) const;
+  // An update from what is there to `to` is about to begin; one that was begun before and is
+  // repeated, or goes back, keeps where it came from. Durable when it returns OK.
+  absl::Status Begin(const std::string& working_copy, int64_t from, int64_t to);
+  // It is verified.
+  absl::Status End(const std::string& working_copy);
+
+ private:
+  absl::Status Write();
+
+  const std::string path_;
+  v1::WorkingCopyRecords records_;
+};
+
+}  // namespace drover::agent
