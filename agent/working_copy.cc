@@ -138,8 +138,12 @@ void WorkingCopyLook::CheckExternals(std::vector<PinnedExternal> externals) {
               for (const PinnedExternal& external : externals) {
                 int64_t revision = 0;
                 for (absl::string_view block : absl::StrSplit(result.output, "\n\n")) {
-                  const std::string path = Joined(copy_.path(), external.path);
-                  if (!absl::StartsWith(block, absl::StrCat("Path: ", path, "\n"))) continue;
+                  // svn runs in "/" and tells paths from there.
+                  const std::string path = Joined(copy_.path(), external.path).substr(1);
+                  if (!absl::StartsWith(block, absl::StrCat("Path: ", path, "\n")) &&
+                      !absl::StartsWith(block, absl::StrCat("Path: /", path, "\n"))) {
+                    continue;
+                  }
                   revision = ParseSvnInfo(block).revision;
                 }
                 if (revision != external.revision) {
