@@ -26,8 +26,10 @@
 #include "controller/api/operation_service.h"
 #include "controller/api/people_service.h"
 #include "controller/api/server.h"
+#include "controller/api/upgrade_service.h"
 #include "controller/api/vm_service.h"
 #include "controller/core/agent_facts.h"
+#include "controller/core/automatic_upgrades.h"
 #include "controller/core/change_hub.h"
 #include "controller/core/command_tracker.h"
 #include "controller/core/event_log.h"
@@ -44,8 +46,10 @@
 #include "controller/core/people.h"
 #include "controller/core/reachability.h"
 #include "controller/core/request_ledger.h"
+#include "controller/core/rollouts.h"
 #include "controller/core/vault_check.h"
 #include "controller/core/vm_operations.h"
+#include "controller/core/working_copies.h"
 #include "controller/mail/smtp_mailer.h"
 #include "controller/reach/icmp_prober.h"
 #include "controller/secrets/openssl_vault.h"
@@ -136,6 +140,7 @@ class Daemon::Parts {
   absl::Status OpenMail();
   absl::Status OpenAgents();
   absl::Status OpenOperations();
+  absl::Status OpenUpgrades();
   void OpenFeed();
   void OpenServices();
   void OpenApi();
@@ -177,6 +182,9 @@ class Daemon::Parts {
   std::unique_ptr<core::NetworkOperations> network_operations_;
   std::unique_ptr<core::GuestPasswords> guest_passwords_;
   std::unique_ptr<core::GuestRepair> guest_repair_;
+  std::unique_ptr<core::WorkingCopies> working_copies_;
+  std::unique_ptr<core::Rollouts> rollouts_;
+  std::unique_ptr<core::AutomaticUpgrades> automatic_upgrades_;
   std::unique_ptr<core::ReachabilitySweep> sweep_;
   std::unique_ptr<core::ChangeHub> hub_;
 
@@ -186,6 +194,7 @@ class Daemon::Parts {
   std::unique_ptr<api::VmService> vm_service_;
   std::unique_ptr<api::OperationService> operation_service_;
   std::unique_ptr<api::GuestService> guest_service_;
+  std::unique_ptr<api::UpgradeService> upgrade_service_;
   std::unique_ptr<api::ActivityService> activity_service_;
 
   std::unique_ptr<agents::LinkServer> link_server_;
@@ -300,6 +309,25 @@ absl::Status Daemon::Parts::OpenOperations() {
   return absl::OkStatus();
 }
 
+absl::Status Daemon::Parts::OpenUpgrades() {
+  working_copies_ = std::make_unique<core::WorkingCopies>(
+      store_.get(), inventory_.get(), commands_.get(), directory_.get(), &clock_);
+  working_copies_->Follow();
+  rollouts_ = std::make_unique<core::Rollouts>(inventory_.get(), working_copies_.get(),
+                                               commands_.get(), directory_.get(), runner_.get());
+  rollouts_->Register();
+  core::AutomaticUpgrades::Options options;
+  // As the gateway's, for the hooks of repositories.
+  DROVER_ASSIGN_OR_RETURN(options.hook_key,
+                          api::OpenGatewayKey(config_.directory + "/hook.key", [this] {
+                            return absl::BytesToHexString(vault_->RandomBytes(32));
+                          }));
+  automatic_upgrades_ = std::make_unique<core::AutomaticUpgrades>(
+      store_.get(), inventory_.get(), rollouts_.get(), runner_.get(), events_.get(), vault_.get(),
+      &clock_, std::move(options));
+  return absl::OkStatus();
+}
+
 // Whatever happens or changes anywhere comes past the hub.
 void Daemon::Parts::OpenFeed() {
   sweep_ = std::make_unique<core::ReachabilitySweep>(prober_.get(), store_.get(), inventory_.get(),
@@ -352,6 +380,9 @@ void Daemon::Parts::OpenServices() {
   guest.clock = &clock_;
   guest_service_ = std::make_unique<api::GuestService>(guest);
   guest_service_->Register(*dispatcher_);
+  upgrade_service_ = std::make_unique<api::UpgradeService>(
+      working_copies_.get(), rollouts_.get(), automatic_upgrades_.get(), operation_service_.get());
+  upgrade_service_->Register(*dispatcher_);
   activity_service_ = std::make_unique<api::ActivityService>(
       inventory_.get(), events_.get(), hub_.get(), sweep_.get(), [this] { return CountRunning(); });
   activity_service_->Register(*dispatcher_);
@@ -400,6 +431,7 @@ absl::Status Daemon::Parts::Open() {
   DROVER_RETURN_IF_ERROR(OpenMail());
   DROVER_RETURN_IF_ERROR(OpenAgents());
   DROVER_RETURN_IF_ERROR(OpenOperations());
+  DROVER_RETURN_IF_ERROR(OpenUpgrades());
   OpenFeed();
   OpenApi();
   return absl::OkStatus();
@@ -416,13 +448,17 @@ absl::Status Daemon::Parts::Start() {
   directory_->Start();
   DROVER_RETURN_IF_ERROR(estate_->Start());
   sweep_->Start();
-  return runner_->Start();
+  DROVER_RETURN_IF_ERROR(runner_->Start());
+  automatic_upgrades_->Start();
+  return absl::OkStatus();
 }
 
 void Daemon::Parts::Stop() {
   if (!started_) return;
   started_ = false;
   server_->Stop(kGrace);
+  automatic_upgrades_->Stop();
+  working_copies_->Stop();
   runner_->Stop();
   link_server_->Stop(kGrace);
   sweep_->Stop();

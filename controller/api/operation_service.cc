@@ -125,7 +125,8 @@ absl::Status OperationService::CheckMayControl(const Call& call, absl::string_vi
   }
   // What every administrator may begin, every administrator may stop.
   const std::string& kind = operation.kind();
-  if (kind == "vm.power" || kind == "vms.power" || kind == "environment.power") {
+  if (kind == "vm.power" || kind == "vms.power" || kind == "environment.power" ||
+      kind == "rollout" || kind == "vm.upgrade") {
     return absl::OkStatus();
   }
   return MakeError(absl::StatusCode::kPermissionDenied, "ROLE_TOO_LOW",
@@ -153,6 +154,16 @@ void OperationService::Register(Dispatcher& dispatcher) {
         return runner_->Continue(request.name(), call.caller, call.request_id);
       });
 
+  dispatcher.OnStream<v1::WatchOperationRequest, Operation>(
+      "ActivityService.WatchOperation",
+      [this](const Call&, const v1::WatchOperationRequest& request,
+             std::shared_ptr<StreamSink> sink) {
+        return WatchOperation(request.name(), std::move(sink));
+      });
+}
+
+absl::StatusOr<std::unique_ptr<Subscription>> OperationService::WatchOperation(
+    const std::string& name, std::shared_ptr<StreamSink> sink) {
   // A stream's end of its watch.
   class Subscribed : public Subscription {
    public:
@@ -169,18 +180,13 @@ void OperationService::Register(Dispatcher& dispatcher) {
     const std::string name_;
     const std::shared_ptr<Watch> watch_;
   };
-  dispatcher.OnStream<v1::WatchOperationRequest, Operation>(
-      "ActivityService.WatchOperation",
-      [this](const Call&, const v1::WatchOperationRequest& request,
-             std::shared_ptr<StreamSink> sink) -> absl::StatusOr<std::unique_ptr<Subscription>> {
-        DROVER_RETURN_IF_ERROR(runner_->Get(request.name()).status());
-        auto watch = std::make_shared<Watch>(runner_, request.name(), std::move(sink));
-        // Watching first, reading second: no change falls between.
-        watches_->Add(request.name(), watch);
-        auto subscription = std::make_unique<Subscribed>(watches_, request.name(), watch);
-        watch->Refresh();
-        return subscription;
-      });
+  DROVER_RETURN_IF_ERROR(runner_->Get(name).status());
+  auto watch = std::make_shared<Watch>(runner_, name, std::move(sink));
+  // Watching first, reading second: no change falls between.
+  watches_->Add(name, watch);
+  auto subscription = std::make_unique<Subscribed>(watches_, name, watch);
+  watch->Refresh();
+  return subscription;
 }
 
 }  // namespace drover::api

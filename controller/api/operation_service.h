@@ -25,6 +25,10 @@ class OperationService {
 
   void Register(Dispatcher& dispatcher);
 
+  // Pushes the operation as it is and after each change, and ends with it. OPERATION_NOT_FOUND.
+  absl::StatusOr<std::unique_ptr<Subscription>> WatchOperation(const std::string& name,
+                                                               std::shared_ptr<StreamSink> sink);
+
  private:
   class Watch;
   // The watches of each operation; shared with the watches, which take themselves out.

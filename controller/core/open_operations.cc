@@ -43,6 +43,12 @@ void OpenOperations::OnEnd(EndRecorder record, Announcer announce) {
   announce_ = std::move(announce);
 }
 
+void OpenOperations::OnRelease(ReleaseRule rule) { release_ = std::move(rule); }
+
+std::optional<BatchRelease> OpenOperations::ReleaseOf(const OperationRecord& parent) const {
+  return release_ ? release_(parent) : std::nullopt;
+}
+
 void OpenOperations::Tell(absl::string_view id) const {
   if (id.empty()) return;
   for (const Listener& listener : listeners_) listener(id);
@@ -109,16 +115,35 @@ bool OpenOperations::OpeningDone(const std::string& parent) const {
   return entry == nullptr || NextStep(entry->record, /*after_children=*/false) < 0;
 }
 
+// Something more of a parent's children is decided than was carried out.
+bool OpenOperations::MayRelease(const Entry& parent) const {
+  const Operation& operation = parent.record.operation();
+  // After a cancel the children end one by one, and the parent with the last.
+  if (operation.state() == Operation::STATE_PAUSED || operation.cancel_requested()) return false;
+  const std::optional<BatchRelease> release = ReleaseOf(parent.record);
+  return release.has_value() && (release->stop || release->children > parent.released);
+}
+
+bool OpenOperations::MayBegin(const Entry& child) const {
+  const std::string parent_id(IdOf(child.record.operation().parent()));
+  if (parent_id.empty() || HasBegun(child.record)) return true;
+  if (!OpeningDone(parent_id)) return false;
+  const Entry* parent = FindEntry(parent_id);
+  if (parent == nullptr || !ReleaseOf(parent->record).has_value()) return true;
+  return child.index < parent->released &&
+         parent->record.operation().state() != Operation::STATE_PAUSED;
+}
+
 void OpenOperations::OpenGate(const std::string& id, Entry& entry) {
   if (entry.settled || entry.running || entry.withdrawn || entry.not_before.has_value()) return;
   if (entry.record.has_children()) {
     const bool waits = OpeningDone(id) && !ChildrenDone(entry.record) &&
-                       entry.record.operation().state() != Operation::STATE_UNDOING;
+                       entry.record.operation().state() != Operation::STATE_UNDOING &&
+                       !MayRelease(entry);
     if (!waits) queue_.Open(id);
     return;
   }
-  const std::string parent(IdOf(entry.record.operation().parent()));
-  if (parent.empty() || OpeningDone(parent)) queue_.Open(id);
+  if (MayBegin(entry)) queue_.Open(id);
 }
 
 void OpenOperations::OpenGates() {
@@ -294,12 +319,41 @@ void OpenOperations::ReleaseChildren(absl::string_view id) {
   if (entry == nullptr) return;
   queue_.PutBack(id);
   entry->running = false;
+  const std::optional<BatchRelease> release = ReleaseOf(entry->record);
+  if (release.has_value() && entry->record.operation().state() != Operation::STATE_PAUSED) {
+    entry->released = std::max(entry->released, release->children);
+  }
   for (const std::string& child : entry->children) {
     if (Entry* its = FindEntry(child)) OpenGate(child, *its);
   }
   // They may all have ended meanwhile.
   OpenGate(std::string(id), *entry);
   changed_.SignalAll();
+}
+
+absl::Status OpenOperations::SetPaused(absl::string_view id, bool paused) {
+  DROVER_RETURN_IF_ERROR(Save(id, [&](OperationRecord& record) {
+    Operation& operation = *record.mutable_operation();
+    if (IsDone(record)) return;
+    operation.set_state(paused                       ? Operation::STATE_PAUSED
+                        : operation.has_start_time() ? Operation::STATE_RUNNING
+                                                     : Operation::STATE_QUEUED);
+  }));
+  absl::MutexLock lock(&mutex_);
+  Entry* entry = FindEntry(id);
+  if (entry == nullptr) return absl::OkStatus();
+  for (const std::string& child : entry->children) {
+    Entry* its = FindEntry(child);
+    if (its == nullptr) continue;
+    if (!paused) {
+      OpenGate(child, *its);
+    } else if (!its->running && !HasBegun(its->record)) {
+      queue_.Close(child);
+    }
+  }
+  OpenGate(std::string(id), *entry);
+  changed_.SignalAll();
+  return absl::OkStatus();
 }
 
 bool OpenOperations::WithdrawEntry(const std::string& id, Entry& entry) {

@@ -26,6 +26,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "controller/core/operation_queue.h"
+#include "controller/core/operation_record.h"
 #include "controller/core/ports.h"
 
 namespace drover::core {
@@ -49,6 +50,11 @@ class OpenOperations : public std::enable_shared_from_this<OpenOperations> {
   void OnChange(Listener listener);
   void OnEnd(EndRecorder record, Announcer announce);
 
+  // What says which children of a parent may run; nothing for a parent of which all may. Called
+  // with locks held. Before Load.
+  using ReleaseRule = std::function<std::optional<BatchRelease>(const OperationRecord&)>;
+  void OnRelease(ReleaseRule rule);
+
   // Reads what is open. Nothing is taken before OpenGates.
   absl::Status Load();
   // Lets run what may run.
@@ -69,8 +75,12 @@ class OpenOperations : public std::enable_shared_from_this<OpenOperations> {
   void SetAside(absl::string_view id, absl::Duration at_most);
   // Lets one that was set aside run again. Nothing for any other.
   void Wake(absl::string_view id);
-  // Lets the children of a parent run; the parent waits for them.
+  // Lets those children of a parent run that may; the parent waits for them.
   void ReleaseChildren(absl::string_view id);
+  // Keeps children that have not begun from beginning, or lets them again. Recorded when it
+  // returns.
+  absl::Status SetPaused(absl::string_view id, bool paused);
+  std::optional<BatchRelease> ReleaseOf(const OperationRecord& parent) const;
   // Takes an operation that has not begun out of the queue. False when it has begun or is running.
   bool Withdraw(absl::string_view id);
   // All children for which that can be done, at once.
@@ -114,6 +124,8 @@ class OpenOperations : public std::enable_shared_from_this<OpenOperations> {
     std::vector<std::string> children;
     // Its place among its parent's targets.
     int index = 0;
+    // Of a parent whose children begin bit by bit: so many of them may.
+    int released = 0;
     bool running = false;
     bool writing = false;
     // Ended before the controller started; here for its parent only.
@@ -131,6 +143,8 @@ class OpenOperations : public std::enable_shared_from_this<OpenOperations> {
   void AddEntry(OperationRecord record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void OpenGate(const std::string& id, Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Entry* FindEntry(absl::string_view id) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool MayBegin(const Entry& child) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool MayRelease(const Entry& parent) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool OpeningDone(const std::string& parent) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The parent's target follows the child. The parent's id, "" without.
   std::string UpdateParent(const Entry& child) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -154,6 +168,7 @@ class OpenOperations : public std::enable_shared_from_this<OpenOperations> {
   std::vector<Listener> listeners_;
   EndRecorder record_end_;
   Announcer announce_;
+  ReleaseRule release_;
 
   mutable absl::Mutex mutex_;
   // Something may have become able to run, or a write has ended.

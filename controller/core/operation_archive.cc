@@ -83,6 +83,32 @@ absl::StatusOr<OperationRecord> OperationArchive::Find(absl::string_view id) con
   return Parse(document);
 }
 
+absl::StatusOr<std::vector<OperationRecord>> OperationArchive::ListKind(absl::string_view kind,
+                                                                        absl::string_view before_id,
+                                                                        int limit) const {
+  std::vector<OperationRecord> found;
+  ListQuery query;
+  query.owner = "";
+  query.descending = true;
+  query.limit = kReadAtOnce;
+  query.after_key = std::string(before_id);
+  while (static_cast<int>(found.size()) < limit) {
+    DROVER_ASSIGN_OR_RETURN(const std::vector<Document> page, Page(Table::kOperations, query));
+    for (const Document& document : page) {
+      DROVER_ASSIGN_OR_RETURN(OperationRecord record, Parse(document));
+      if (record.operation().kind() != kind) continue;
+      // What is open is newer in memory.
+      if (std::optional<OperationRecord> open = open_->Find(document.key))
+        record = *std::move(open);
+      found.push_back(std::move(record));
+      if (static_cast<int>(found.size()) == limit) break;
+    }
+    if (page.size() < kReadAtOnce) break;
+    query.after_key = page.back().key;
+  }
+  return found;
+}
+
 absl::StatusOr<std::vector<OperationRecord>> OperationArchive::ChildrenOf(
     absl::string_view id) const {
   ListQuery query;

@@ -20,6 +20,10 @@ class OperationArchive {
 
   // NOT_FOUND, reason OPERATION_NOT_FOUND.
   absl::StatusOr<OperationRecord> Find(absl::string_view id) const;
+  // As OperationRunner::ListRecords.
+  absl::StatusOr<std::vector<OperationRecord>> ListKind(absl::string_view kind,
+                                                        absl::string_view before_id,
+                                                        int limit) const;
   absl::StatusOr<std::vector<OperationRecord>> ChildrenOf(absl::string_view id) const;
   // INVALID_ARGUMENT for a page token that is none.
   absl::StatusOr<drover::v1::ListOperationsResponse> List(

@@ -101,6 +101,7 @@ void EndStep(OperationRecord& record, int step, absl::Time now) {
 
 void FailStep(OperationRecord& record, int step, const absl::Status& error, absl::Time now) {
   EndStepAs(record, step, Step::STATE_FAILED, now);
+  record.set_stopped_at(step + 1);
   Operation& operation = *record.mutable_operation();
   const std::string title = operation.steps(step).title();
   *operation.mutable_error() = ToRpcStatus(Annotate(error, title));
@@ -110,10 +111,12 @@ void FailStep(OperationRecord& record, int step, const absl::Status& error, absl
 
 void StopForCancel(OperationRecord& record, absl::Time now) {
   Operation& operation = *record.mutable_operation();
-  for (Step& step : *operation.mutable_steps()) {
+  for (int i = 0; i < operation.steps_size(); ++i) {
+    Step& step = *operation.mutable_steps(i);
     if (step.state() != Step::STATE_RUNNING) continue;
     step.set_state(Step::STATE_FAILED);
     *step.mutable_end_time() = ToProto(now);
+    record.set_stopped_at(i + 1);
   }
   record.clear_order_state();
   operation.set_state(Operation::STATE_UNDOING);
@@ -151,7 +154,8 @@ void GiveUpUndo(OperationRecord& record, int step, const absl::Status& error, ab
 
 void Start(OperationRecord& record, absl::Time now) {
   Operation& operation = *record.mutable_operation();
-  if (operation.state() != Operation::STATE_UNDOING) operation.set_state(Operation::STATE_RUNNING);
+  // One that is paused or being undone stays so.
+  if (operation.state() == Operation::STATE_QUEUED) operation.set_state(Operation::STATE_RUNNING);
   if (!operation.has_start_time()) *operation.mutable_start_time() = ToProto(now);
 }
 

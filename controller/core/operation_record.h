@@ -15,6 +15,16 @@
 
 namespace drover::core {
 
+// Which children of a parent may run now; a pure function of the parent's record.
+struct BatchRelease {
+  // So many of the first; never fewer than before.
+  int children = 0;
+  // None beyond them will ever begin.
+  bool stop = false;
+  // Why, for people.
+  std::string reason;
+};
+
 // Lines of an operation's own log; older ones go.
 inline constexpr int kMaxOperationLog = 200;
 

@@ -56,11 +56,24 @@ class OperationRunner::State {
         limits_(limits),
         open_(std::make_shared<OpenOperations>(store, clock, limits.per_lane, limits.per_batch)),
         archive_(store, open_.get()),
-        worker_(open_.get(), vault, clock, &factories_) {}
+        worker_(open_.get(), vault, clock, &factories_) {
+    // Whoever has news for a step may come when the runner is gone already.
+    open_->OnRelease(
+        [releases = releases_](const OperationRecord& parent) -> std::optional<BatchRelease> {
+          const auto rule = releases->find(parent.operation().kind());
+          if (rule == releases->end()) return std::nullopt;
+          return rule->second(parent);
+        });
+  }
 
   void Register(absl::string_view kind, StepFactory factory) {
     factories_[std::string(kind)] = std::move(factory);
   }
+  void RegisterBatch(absl::string_view kind, StepFactory factory, ReleaseRule release) {
+    Register(kind, std::move(factory));
+    (*releases_)[std::string(kind)] = std::move(release);
+  }
+  absl::Status SetPaused(absl::string_view name, bool paused);
   OpenOperations& open() { return *open_; }
   const OperationArchive& archive() const { return archive_; }
 
@@ -122,6 +135,7 @@ class OperationRunner::State {
     if (!pruned.ok()) LogWarning("old operations cannot be deleted: ", pruned.message());
   }
 
+  absl::StatusOr<OperationRecord> Again(const OperationRecord& ended, const Caller& caller);
   // The first error; the others are cancelled nevertheless.
   absl::Status CancelChildren(absl::string_view parent);
   absl::Status CancelOne(const std::string& id);
@@ -132,6 +146,8 @@ class OperationRunner::State {
   Clock* const clock_;
   const RunnerLimits limits_;
   OperationWorker::Factories factories_;
+  using Releases = std::map<std::string, ReleaseRule, std::less<>>;
+  const std::shared_ptr<Releases> releases_ = std::make_shared<Releases>();
   const std::shared_ptr<OpenOperations> open_;
   const OperationArchive archive_;
   OperationWorker worker_;
@@ -266,14 +282,37 @@ absl::StatusOr<Operation> OperationRunner::State::Cancel(absl::string_view name)
   return now.operation();
 }
 
-namespace {
+absl::Status OperationRunner::State::SetPaused(absl::string_view name, bool paused) {
+  const std::string id(IdOf(name));
+  const std::optional<OperationRecord> record = open_->Find(id);
+  const auto refuse = [&](absl::string_view reason, absl::string_view words) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, reason,
+                     absl::StrCat("operation ", id, " ", words));
+  };
+  if (!record.has_value() || record->operation().cancel_requested()) {
+    DROVER_RETURN_IF_ERROR(archive_.Find(id).status());
+    return refuse("OPERATION_DONE", "has ended already, or is about to");
+  }
+  if (releases_->find(record->operation().kind()) == releases_->end()) {
+    return refuse("NOT_PAUSABLE", "cannot be paused");
+  }
+  const bool is_paused = record->operation().state() == Operation::STATE_PAUSED;
+  if (paused && is_paused) return refuse("ALREADY_PAUSED", "is paused already");
+  if (!paused && !is_paused) return refuse("NOT_PAUSED", "is not paused");
+  return open_->SetPaused(id, paused);
+}
 
-// The record as it was before it ran.
-OperationRecord Again(const OperationRecord& ended, const Caller& caller) {
+// The record as it was before it ran, but for what its steps did and lasts.
+absl::StatusOr<OperationRecord> OperationRunner::State::Again(const OperationRecord& ended,
+                                                              const Caller& caller) {
+  const auto factory = factories_.find(ended.operation().kind());
+  if (factory == factories_.end()) return NoSuchKind(ended.operation().kind());
+  const std::vector<OperationStep> steps = factory->second(ended);
   OperationRecord record = ended;
   record.clear_memory();
   record.clear_committed();
   record.clear_order_state();
+  record.clear_stopped_at();
   record.clear_request_id();
   Operation& operation = *record.mutable_operation();
   Operation fresh;
@@ -282,10 +321,13 @@ OperationRecord Again(const OperationRecord& ended, const Caller& caller) {
   fresh.set_state(Operation::STATE_QUEUED);
   fresh.set_user(caller.user);
   fresh.set_client_address(caller.client_address);
-  for (const Step& step : operation.steps()) {
+  for (int i = 0; i < operation.steps_size(); ++i) {
     Step& its = *fresh.add_steps();
-    its.set_title(step.title());
-    its.set_state(Step::STATE_PENDING);
+    its.set_title(operation.steps(i).title());
+    const bool done = i + 1 < ended.stopped_at() && i < static_cast<int>(steps.size()) &&
+                      steps[static_cast<size_t>(i)].lasts;
+    its.set_state(done ? Step::STATE_DONE : Step::STATE_PENDING);
+    if (done) its.set_percent(100);
   }
   operation = std::move(fresh);
   if (!record.has_children() && record.holds_size() == 1) {
@@ -293,8 +335,6 @@ OperationRecord Again(const OperationRecord& ended, const Caller& caller) {
   }
   return record;
 }
-
-}  // namespace
 
 absl::StatusOr<Operation> OperationRunner::State::Continue(absl::string_view name,
                                                            const Caller& caller,
@@ -312,13 +352,15 @@ absl::StatusOr<Operation> OperationRunner::State::Continue(absl::string_view nam
     return MakeError(absl::StatusCode::kFailedPrecondition, "NOTHING_TO_CONTINUE",
                      absl::StrCat("operation ", id, " has succeeded for all its targets"));
   }
-  std::vector<OperationRecord> records = {Again(ended, caller)};
+  std::vector<OperationRecord> records(1);
+  DROVER_ASSIGN_OR_RETURN(records.front(), Again(ended, caller));
   records.front().set_request_id(std::string(request_id));
   if (ended.has_children()) {
     DROVER_ASSIGN_OR_RETURN(const std::vector<OperationRecord> children, archive_.ChildrenOf(id));
     for (const OperationRecord& child : children) {
       if (child.operation().state() == Operation::STATE_SUCCEEDED) continue;
-      records.push_back(Again(child, caller));
+      DROVER_ASSIGN_OR_RETURN(OperationRecord again, Again(child, caller));
+      records.push_back(std::move(again));
     }
   }
   return Insert(std::move(records), caller, request_id, hash);
@@ -333,6 +375,11 @@ OperationRunner::~OperationRunner() { Stop(); }
 
 void OperationRunner::Register(absl::string_view kind, StepFactory factory) {
   state_->Register(kind, std::move(factory));
+}
+
+void OperationRunner::RegisterBatch(absl::string_view kind, StepFactory factory,
+                                    ReleaseRule release) {
+  state_->RegisterBatch(kind, std::move(factory), std::move(release));
 }
 
 void OperationRunner::OnChange(std::function<void(absl::string_view)> listener) {
@@ -389,6 +436,23 @@ absl::StatusOr<std::optional<Operation>> OperationRunner::Earlier(
 absl::StatusOr<Operation> OperationRunner::Get(absl::string_view name) {
   DROVER_ASSIGN_OR_RETURN(OperationRecord record, state_->archive().Find(IdOf(name)));
   return std::move(*record.mutable_operation());
+}
+
+absl::StatusOr<OperationRecord> OperationRunner::GetRecord(absl::string_view name) {
+  return state_->archive().Find(IdOf(name));
+}
+
+absl::StatusOr<std::vector<OperationRecord>> OperationRunner::ListRecords(
+    absl::string_view kind, absl::string_view before_id, int limit) {
+  return state_->archive().ListKind(kind, before_id, limit);
+}
+
+absl::Status OperationRunner::Pause(absl::string_view name) {
+  return state_->SetPaused(name, true);
+}
+
+absl::Status OperationRunner::Resume(absl::string_view name) {
+  return state_->SetPaused(name, false);
 }
 
 absl::StatusOr<drover::v1::ListOperationsResponse> OperationRunner::List(

@@ -25,6 +25,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "controller/core/caller.h"
+#include "controller/core/operation_record.h"
 #include "controller/core/ports.h"
 
 namespace drover::core {
@@ -83,6 +84,8 @@ struct OperationStep {
   bool commits = false;
   // Of a parent: runs when all children have succeeded, not before them.
   bool after_children = false;
+  // What it did stays although the operation failed later: Continue goes on behind it.
+  bool lasts = false;
 };
 
 struct OperationRequest {
@@ -115,6 +118,9 @@ struct RunnerLimits {
   absl::Duration keep = absl::Hours(24 * 30);
 };
 
+// Decides over a batch whose children begin bit by bit. Pure, and quick: it is asked with locks
+// held.
+using ReleaseRule = std::function<BatchRelease(const OperationRecord& parent)>;
 using StepFactory = std::function<std::vector<OperationStep>(const OperationRecord&)>;
 
 class OperationRunner {
@@ -126,6 +132,9 @@ class OperationRunner {
 
   // Once for each kind. A parent's kind has its own steps, or none.
   void Register(absl::string_view kind, StepFactory factory);
+  // A kind of parent whose children begin when the rule releases them, first to last. It can be
+  // paused.
+  void RegisterBatch(absl::string_view kind, StepFactory factory, ReleaseRule release);
   // Told "operations/x" after each change, without locks held, at once from the thread that made
   // the change. Get gives what it is now.
   void OnChange(std::function<void(absl::string_view name)> listener);
@@ -158,11 +167,20 @@ class OperationRunner {
 
   // `name` is "operations/x". NOT_FOUND, reason OPERATION_NOT_FOUND.
   absl::StatusOr<drover::v1::Operation> Get(absl::string_view name);
+  // With its request.
+  absl::StatusOr<OperationRecord> GetRecord(absl::string_view name);
+  // Those of a kind without a parent, newest first, of ids before `before_id` ("" = all).
+  absl::StatusOr<std::vector<OperationRecord>> ListRecords(absl::string_view kind,
+                                                           absl::string_view before_id, int limit);
   absl::StatusOr<drover::v1::ListOperationsResponse> List(
       const drover::v1::ListOperationsRequest& request);
   // Asks it to stop, and all children of it. FAILED_PRECONDITION, reasons OPERATION_DONE and
   // OPERATION_COMMITTED.
   absl::StatusOr<drover::v1::Operation> Cancel(absl::string_view name);
+  // No child begins any more until Resume; those that have begun go on. FAILED_PRECONDITION,
+  // reasons OPERATION_DONE, NOT_PAUSABLE, ALREADY_PAUSED and NOT_PAUSED.
+  absl::Status Pause(absl::string_view name);
+  absl::Status Resume(absl::string_view name);
   // The same again for the targets that did not succeed. FAILED_PRECONDITION, reasons
   // OPERATION_NOT_DONE and NOTHING_TO_CONTINUE.
   absl::StatusOr<drover::v1::Operation> Continue(absl::string_view name, const Caller& caller,

@@ -62,9 +62,11 @@ bool OperationWorker::GoOn(const std::string& id, const std::vector<OperationSte
   const Operation& operation = record.operation();
   if (operation.state() == Operation::STATE_UNDOING) return UndoStep(id, record, steps);
   const bool children_done = record.has_children() && ChildrenDone(record);
-  // A parent whose children have all ended has nothing left that a cancel could stop.
+  // A parent that has come to its children has nothing of its own left that a cancel could stop; it
+  // ends with them.
   const bool opening_done = NextStep(record, /*after_children=*/false) < 0;
-  if (operation.cancel_requested() && !record.committed() && !(children_done && opening_done)) {
+  if (operation.cancel_requested() && !record.committed() &&
+      !(record.has_children() && opening_done)) {
     const absl::Time now = clock_->Now();
     return open_->SaveSurely(id, [&](OperationRecord& its) { StopForCancel(its, now); }).ok();
   }
@@ -130,6 +132,15 @@ bool OperationWorker::EndSteps(const std::string& id, const OperationRecord& rec
     return false;
   }
   if (!ChildrenDone(record)) {
+    const std::optional<BatchRelease> release = open_->ReleaseOf(record);
+    const bool paused = record.operation().state() == Operation::STATE_PAUSED;
+    if (release.has_value() && release->stop && !paused) {
+      open_->Touch(id, [&](OperationRecord& its) {
+        AppendLogLine(its, absl::StrCat("no more VMs are begun: ", release->reason), now);
+      });
+      CancelChildren(id);
+      return true;
+    }
     open_->ReleaseChildren(id);
     return false;
   }

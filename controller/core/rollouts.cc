@@ -57,9 +57,9 @@ RolloutSpec::LocalEdits EditsOf(const RolloutSpec& spec) {
 
 std::string TitleOf(const RolloutSpec& spec, size_t vms) {
   const std::string where =
-      spec.environment().empty() ? absl::StrCat(vms, vms == 1 ? " VM" : " VMs")
-                                 : absl::StrCat(vms, vms == 1 ? " VM of " : " VMs of ",
-                                                IdOf(spec.environment()));
+      spec.environment().empty()
+          ? absl::StrCat(vms, vms == 1 ? " VM" : " VMs")
+          : absl::StrCat(vms, vms == 1 ? " VM of " : " VMs of ", IdOf(spec.environment()));
   if (spec.previous()) return absl::StrCat("roll back ", where);
   if (spec.head()) return absl::StrCat("upgrade ", where, " to the newest revision");
   return absl::StrCat("upgrade ", where, " to revision ", spec.revision());
@@ -209,8 +209,8 @@ absl::StatusOr<Rollouts::Revisions> Rollouts::Freeze(const RolloutSpec& spec,
     revisions[copy] = spec.revision();
     if (plan == nullptr) continue;
     plan->set_target_revision(std::max(plan->target_revision(), spec.revision()));
-    plan->add_warnings(absl::StrCat(copy.second, ": the repository could not be asked: ",
-                                    read.status().message()));
+    plan->add_warnings(absl::StrCat(
+        copy.second, ": the repository could not be asked: ", read.status().message()));
   }
   return revisions;
 }
@@ -347,20 +347,19 @@ absl::StatusOr<OperationRecord> Rollouts::Record(absl::string_view name) {
                    absl::StrCat("there is no rollout \"", IdOf(name), "\""));
 }
 
-Rollout Rollouts::ViewOf(const OperationRecord& record) const {
+Rollout Rollouts::ViewOf(const RolloutSpec& spec, const Operation& operation) {
   Rollout rollout;
-  rollout.set_name(ResourceName("rollouts", IdOf(record.operation().name())));
-  *rollout.mutable_spec() = RequestOf<RolloutRequest>(record).spec();
-  *rollout.mutable_operation() = record.operation();
-  rollout.set_wave(Decide(rollout.spec(), record.operation().targets()).wave);
-  rollout.set_waves(
-      static_cast<int>(WaveSizes(rollout.spec(), record.operation().targets_size()).size()));
+  rollout.set_name(ResourceName("rollouts", IdOf(operation.name())));
+  *rollout.mutable_spec() = spec;
+  *rollout.mutable_operation() = operation;
+  rollout.set_wave(Decide(spec, operation.targets()).wave);
+  rollout.set_waves(static_cast<int>(WaveSizes(spec, operation.targets_size()).size()));
   return rollout;
 }
 
 absl::StatusOr<Rollout> Rollouts::Get(absl::string_view name) {
   DROVER_ASSIGN_OR_RETURN(const OperationRecord record, Record(name));
-  return ViewOf(record);
+  return ViewOf(RequestOf<RolloutRequest>(record).spec(), record.operation());
 }
 
 absl::StatusOr<drover::v1::ListRolloutsResponse> Rollouts::List(
@@ -381,7 +380,7 @@ absl::StatusOr<drover::v1::ListRolloutsResponse> Rollouts::List(
       response.set_next_page_token(MakePageToken("rollouts", {last}));
       break;
     }
-    *response.add_rollouts() = ViewOf(record);
+    *response.add_rollouts() = ViewOf(RequestOf<RolloutRequest>(record).spec(), record.operation());
   }
   return response;
 }

@@ -1,5 +1,5 @@
-// Code upgrades of many VMs (UPG-2): planned, started on frozen targets, and carried out in waves as
-// a "rollout" operation with a "vm.upgrade" per VM. A rollout is its operation: "rollouts/x" and
+// Code upgrades of many VMs (UPG-2): planned, started on frozen targets, and carried out in waves
+// as a "rollout" operation with a "vm.upgrade" per VM. A rollout is its operation: "rollouts/x" and
 // "operations/x" are two views of the same record.
 //
 // Thread promise: all methods from any thread after Register; must outlive the runner's work. Plan
@@ -64,9 +64,12 @@ class Rollouts {
 
   // The newest revision at the place a working copy comes from, and the log after `from` up to
   // `to` (0 = the newest), as an agent of these VMs tells. UNAVAILABLE, reason NO_AGENT_REACHABLE.
-  absl::StatusOr<drover::agent::v1::Revisions> ReadRevisions(
-      const std::vector<drover::v1::Vm>& vms, const std::string& working_copy, int64_t from,
-      int64_t to);
+  absl::StatusOr<drover::agent::v1::Revisions> ReadRevisions(const std::vector<drover::v1::Vm>& vms,
+                                                             const std::string& working_copy,
+                                                             int64_t from, int64_t to);
+  // A rollout as people see it.
+  static drover::v1::Rollout ViewOf(const drover::v1::RolloutSpec& spec,
+                                    const drover::v1::Operation& operation);
   // VMs a spec is about, in order. Errors as Plan's.
   absl::StatusOr<std::vector<drover::v1::Vm>> TargetsOf(const drover::v1::RolloutSpec& spec) const;
 
@@ -85,10 +88,8 @@ class Rollouts {
                                              const drover::v1::StartRolloutRequest& asked,
                                              const Caller& caller);
   absl::Status ReturnTouched(const OperationRecord& record,
-                             const drover::v1::CancelRolloutRequest& request,
-                             const Caller& caller);
+                             const drover::v1::CancelRolloutRequest& request, const Caller& caller);
   absl::StatusOr<OperationRecord> Record(absl::string_view name);
-  drover::v1::Rollout ViewOf(const OperationRecord& record) const;
 
   Inventory* const inventory_;
   WorkingCopies* const copies_;

@@ -79,9 +79,9 @@ absl::StatusOr<VmUpgrade> Resolve(const VmUpgrade& upgrade, const WorkingCopySta
       if (state.id() == target.working_copy()) target.set_revision(state.previous_revision());
     }
     if (target.revision() > 0) continue;
-    return MakeError(absl::StatusCode::kFailedPrecondition, "NO_PREVIOUS_REVISION",
-                     absl::StrCat("no earlier revision of ", target.working_copy(),
-                                  " is known on this VM"));
+    return MakeError(
+        absl::StatusCode::kFailedPrecondition, "NO_PREVIOUS_REVISION",
+        absl::StrCat("no earlier revision of ", target.working_copy(), " is known on this VM"));
   }
   return resolved;
 }
@@ -97,12 +97,11 @@ absl::Status CheckStates(const VmUpgrade& upgrade, const WorkingCopyStates& stat
     if (upgrade.local_edits() == RolloutSpec::LOCAL_EDITS_REFUSE && !state.locked() &&
         !state.local_edits().empty()) {
       const int named = std::min(state.local_edits_size(), 10);
-      return MakeError(
-          absl::StatusCode::kFailedPrecondition, "LOCAL_EDITS",
-          absl::StrCat(state.id(), " has local edits: ",
-                       absl::StrJoin(state.local_edits().begin(),
-                                     state.local_edits().begin() + named, ", "),
-                       named < state.local_edits_size() ? ", ..." : ""));
+      return MakeError(absl::StatusCode::kFailedPrecondition, "LOCAL_EDITS",
+                       absl::StrCat(state.id(), " has local edits: ",
+                                    absl::StrJoin(state.local_edits().begin(),
+                                                  state.local_edits().begin() + named, ", "),
+                                    named < state.local_edits_size() ? ", ..." : ""));
     }
   }
   return absl::OkStatus();

@@ -1,5 +1,5 @@
-// The upgrade of one VM, as an operation (UPG-2, UPG-4, P19): look, update, restart, watch. What was
-// changed goes back by itself when something fails, unless it is to stay for people to look at.
+// The upgrade of one VM, as an operation (UPG-2, UPG-4, P19): look, update, restart, watch. What
+// was changed goes back by itself when something fails, unless it is to stay for people to look at.
 //
 // Thread promise: all methods from any thread after Register; must outlive the runner's work.
 // Survives a restart: everything, with the operation.
