@@ -14,6 +14,7 @@ std::vector<Command> DocumentCommands();
 std::vector<Command> GuestCommands();
 // vm top, vm samples.
 std::vector<Command> UsageCommands();
+std::vector<Command> UpgradeCommands();
 std::vector<Command> ActivityCommands();
 // doctor, debug bundle, mail test.
 std::vector<Command> PlatformCommands();

@@ -55,8 +55,9 @@ Terminal::Options WithColour(const Terminal& terminal, const std::string& when) 
 const CommandTable& Commands() {
   static const auto* const table = [] {
     std::vector<Command> all;
-    for (auto make : {PeopleCommands, InventoryCommands, DocumentCommands, GuestCommands,
-                      UsageCommands, ActivityCommands, PlatformCommands, OwnCommands}) {
+    for (auto make :
+         {PeopleCommands, InventoryCommands, DocumentCommands, GuestCommands, UsageCommands,
+          UpgradeCommands, ActivityCommands, PlatformCommands, OwnCommands}) {
       for (Command& command : make()) all.push_back(std::move(command));
     }
     return new CommandTable(std::move(all));
