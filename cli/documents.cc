@@ -217,21 +217,39 @@ absl::StatusOr<toml::table> Parse(absl::string_view text, const std::string& pat
   }
 }
 
-// Takes guest_password_file out of a type's table and puts the file's first line into the type.
-void ReadPasswordFile(toml::table& table, const std::string& document_path, Reader& reader,
-                      v1::VmType& type) {
-  const toml::node* node = table.get("guest_password_file");
-  if (node == nullptr) return;
+// Takes the key out of a table; the first line of the file it names, "" without the key.
+std::string TakePasswordFile(toml::table& table, const std::string& key,
+                             const std::string& document_path, Reader& reader) {
+  const toml::node* node = table.get(key);
+  if (node == nullptr) return "";
   const toml::source_region source = node->source();
-  const absl::Cleanup take_out = [&table] { table.erase("guest_password_file"); };
+  const absl::Cleanup take_out = [&table, &key] { table.erase(key); };
   const auto* value = node->as_string();
-  if (value == nullptr)
-    return reader.Add(source, "guest_password_file", "this is a text in quotes");
+  if (value == nullptr) {
+    reader.Add(source, key, "this is a text in quotes");
+    return "";
+  }
   const std::filesystem::path file =
       std::filesystem::path(document_path).parent_path() / value->get();
   const auto text = ReadPrivateFile(file.string());
-  if (!text.ok()) return reader.Add(source, "guest_password_file", text.status().message());
-  type.set_guest_password(text->substr(0, text->find_first_of("\r\n")));
+  if (!text.ok()) {
+    reader.Add(source, key, text.status().message());
+    return "";
+  }
+  return text->substr(0, text->find_first_of("\r\n"));
+}
+
+// Those of the working copies of a type, in their order.
+std::vector<std::string> TakeSvnPasswords(toml::table& type, const std::string& document_path,
+                                          Reader& reader) {
+  std::vector<std::string> passwords;
+  toml::array* copies = type["working_copy"].as_array();
+  for (size_t i = 0; copies != nullptr && i < copies->size(); ++i) {
+    toml::table* copy = copies->get(i)->as_table();
+    passwords.push_back(
+        copy == nullptr ? "" : TakePasswordFile(*copy, "password_file", document_path, reader));
+  }
+  return passwords;
 }
 
 std::string Quoted(const std::string& text) {
@@ -334,8 +352,14 @@ absl::StatusOr<TypesFile> ParseTypes(absl::string_view text, const std::string& 
       continue;
     }
     v1::VmType& type = file.types.emplace_back();
-    ReadPasswordFile(*one, path, reader, type);
+    const std::string guest = TakePasswordFile(*one, "guest_password_file", path, reader);
+    const std::vector<std::string> svn = TakeSvnPasswords(*one, path, reader);
     reader.Read(*one, absl::StrCat("types[", i, "]"), type);
+    if (!guest.empty()) type.set_guest_password(guest);
+    for (int copy = 0; copy < type.working_copies_size(); ++copy) {
+      if (static_cast<size_t>(copy) == svn.size()) break;
+      type.mutable_working_copies(copy)->set_password(svn[static_cast<size_t>(copy)]);
+    }
     if (!one->contains("name")) {
       reader.Add(one->source(), "name", "missing in this table");
     } else if (!names.insert(type.name()).second) {

@@ -102,6 +102,7 @@ void OpenOperations::AddEntry(OperationRecord record) {
     }
   }
   entry->record = std::move(record);
+  entry->stepwise = ReleaseOf(entry->record).has_value();
   if (Entry* parent = FindEntry(IdOf(entry->record.operation().parent()))) {
     entry->index = static_cast<int>(parent->children.size());
     parent->children.push_back(id);
@@ -120,8 +121,14 @@ bool OpenOperations::MayRelease(const Entry& parent) const {
   const Operation& operation = parent.record.operation();
   // After a cancel the children end one by one, and the parent with the last.
   if (operation.state() == Operation::STATE_PAUSED || operation.cancel_requested()) return false;
+  if (!parent.stepwise) return false;
+  const auto& targets = operation.targets();
+  const bool ended =
+      std::all_of(targets.begin(), targets.begin() + std::min(parent.released, targets.size()),
+                  [](const auto& target) { return IsFinal(target.state()); });
+  if (!ended) return false;
   const std::optional<BatchRelease> release = ReleaseOf(parent.record);
-  return release.has_value() && (release->stop || release->children > parent.released);
+  return release->stop || release->children > parent.released;
 }
 
 bool OpenOperations::MayBegin(const Entry& child) const {
@@ -129,7 +136,7 @@ bool OpenOperations::MayBegin(const Entry& child) const {
   if (parent_id.empty() || HasBegun(child.record)) return true;
   if (!OpeningDone(parent_id)) return false;
   const Entry* parent = FindEntry(parent_id);
-  if (parent == nullptr || !ReleaseOf(parent->record).has_value()) return true;
+  if (parent == nullptr || !parent->stepwise) return true;
   return child.index < parent->released &&
          parent->record.operation().state() != Operation::STATE_PAUSED;
 }
@@ -319,9 +326,8 @@ void OpenOperations::ReleaseChildren(absl::string_view id) {
   if (entry == nullptr) return;
   queue_.PutBack(id);
   entry->running = false;
-  const std::optional<BatchRelease> release = ReleaseOf(entry->record);
-  if (release.has_value() && entry->record.operation().state() != Operation::STATE_PAUSED) {
-    entry->released = std::max(entry->released, release->children);
+  if (entry->stepwise && entry->record.operation().state() != Operation::STATE_PAUSED) {
+    entry->released = std::max(entry->released, ReleaseOf(entry->record)->children);
   }
   for (const std::string& child : entry->children) {
     if (Entry* its = FindEntry(child)) OpenGate(child, *its);

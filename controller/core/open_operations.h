@@ -124,7 +124,8 @@ class OpenOperations : public std::enable_shared_from_this<OpenOperations> {
     std::vector<std::string> children;
     // Its place among its parent's targets.
     int index = 0;
-    // Of a parent whose children begin bit by bit: so many of them may.
+    // A parent whose children begin bit by bit: so many of them may.
+    bool stepwise = false;
     int released = 0;
     bool running = false;
     bool writing = false;

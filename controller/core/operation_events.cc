@@ -1,5 +1,7 @@
 #include "controller/core/operation_events.h"
 
+#include <cstring>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "proto/support/resource_name.h"
@@ -22,6 +24,28 @@ absl::string_view OutcomeOf(Operation::State state) {
     default:
       return "failed";
   }
+}
+
+// What happened to each VM's code is in the upgrade log, whoever began it.
+std::optional<drover::v1::LogEntry> UpgradeEntry(const OperationRecord& record) {
+  const Operation& operation = record.operation();
+  if (operation.kind() != "vm.upgrade" && operation.kind() != "rollout") return std::nullopt;
+  drover::v1::LogEntry entry;
+  entry.set_kind(drover::v1::LOG_KIND_UPGRADE);
+  entry.set_user(operation.user());
+  entry.set_client_address(operation.client_address());
+  entry.set_action(operation.title());
+  entry.set_resource_name(operation.name());
+  entry.set_operation(operation.name());
+  entry.set_result(operation.state() == Operation::STATE_SUCCEEDED
+                       ? "OK"
+                       : Operation::State_Name(operation.state()).substr(strlen("STATE_")));
+  entry.set_detail(operation.error().message());
+  for (const std::string& name : record.resource_names()) {
+    if (absl::StartsWith(name, "environments/")) entry.set_environment(name);
+    if (operation.kind() == "vm.upgrade" && absl::StartsWith(name, "vms/")) entry.set_vm(name);
+  }
+  return entry;
 }
 
 }  // namespace
@@ -60,6 +84,9 @@ void LogEnds(OperationRunner& runner, EventLog* events) {
   runner.OnEnd(
       [events](StoreWriter& writer, const OperationRecord& record,
                std::vector<Event>* made) -> absl::Status {
+        if (const auto entry = UpgradeEntry(record)) {
+          DROVER_RETURN_IF_ERROR(events->LogIn(writer, *entry));
+        }
         std::optional<Event> event = EndEvent(record);
         if (!event.has_value()) return absl::OkStatus();
         DROVER_RETURN_IF_ERROR(events->RecordIn(writer, &*event));

@@ -36,11 +36,6 @@ void EndStepAs(OperationRecord& record, int step, Step::State state, absl::Time 
   record.clear_order_state();
 }
 
-bool IsFinal(Target::State state) {
-  return state != Target::STATE_UNSPECIFIED && state != Target::STATE_QUEUED &&
-         state != Target::STATE_DELIVERED && state != Target::STATE_RUNNING;
-}
-
 Target::State TargetStateOf(Operation::State state) {
   switch (state) {
     case Operation::STATE_QUEUED:
@@ -215,6 +210,11 @@ Target::State FailedStateOf(const absl::Status& error) {
   if (HasReason(error, "COMMAND_TIMED_OUT")) return Target::STATE_TIMED_OUT;
   if (HasReason(error, "CONTACT_LOST")) return Target::STATE_CONTACT_LOST;
   return Target::STATE_FAILED;
+}
+
+bool IsFinal(Target::State state) {
+  return state != Target::STATE_UNSPECIFIED && state != Target::STATE_QUEUED &&
+         state != Target::STATE_DELIVERED && state != Target::STATE_RUNNING;
 }
 
 Target TargetOf(const OperationRecord& child) {

@@ -15,7 +15,8 @@
 
 namespace drover::core {
 
-// Which children of a parent may run now; a pure function of the parent's record.
+// Which children of a parent may run now; a pure function of the parent's record. It is asked for
+// when all that were released have ended.
 struct BatchRelease {
   // So many of the first; never fewer than before.
   int children = 0;
@@ -69,6 +70,8 @@ void AppendLogLine(OperationRecord& record, absl::string_view text, absl::Time n
 
 // ---- parents
 
+// Not followed by another state.
+bool IsFinal(drover::v1::Operation::Target::State state);
 // How a VM fares in an operation of its own.
 drover::v1::Operation::Target TargetOf(const OperationRecord& child);
 // A parent's percent from its targets and own steps.

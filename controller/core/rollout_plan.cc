@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "controller/core/operation_record.h"
 
 namespace drover::core {
 namespace {
@@ -20,9 +21,8 @@ struct Counts {
   int succeeded = 0;
 };
 
-Counts Count(const Targets& targets, int end) {
-  Counts counts;
-  for (int i = 0; i < end; ++i) {
+void Count(const Targets& targets, int begin, int end, Counts& counts) {
+  for (int i = begin; i < end; ++i) {
     switch (targets.at(i).state()) {
       case Target::STATE_SUCCEEDED:
         ++counts.succeeded;
@@ -39,7 +39,6 @@ Counts Count(const Targets& targets, int end) {
         break;
     }
   }
-  return counts;
 }
 
 int AllowedFailures(const RolloutSpec& limits, int targets) {
@@ -49,9 +48,8 @@ int AllowedFailures(const RolloutSpec& limits, int targets) {
 }
 
 // "" while a further wave may begin.
-std::string Objection(const RolloutSpec& limits, const Targets& targets, int end, bool canaries) {
-  const Counts counts = Count(targets, end);
-  const int allowed = AllowedFailures(limits, targets.size());
+std::string Objection(const RolloutSpec& limits, const Counts& counts, int targets, bool canaries) {
+  const int allowed = AllowedFailures(limits, targets);
   if (counts.failed > allowed) {
     return absl::StrCat(counts.failed, " VMs failed, ", allowed, " are allowed to");
   }
@@ -67,11 +65,6 @@ std::string Objection(const RolloutSpec& limits, const Targets& targets, int end
 
 }  // namespace
 
-bool IsFinalTarget(Target::State state) {
-  return state != Target::STATE_UNSPECIFIED && state != Target::STATE_QUEUED &&
-         state != Target::STATE_DELIVERED && state != Target::STATE_RUNNING;
-}
-
 std::vector<int> WaveSizes(const RolloutSpec& limits, int targets) {
   std::vector<int> sizes;
   int left = targets;
@@ -86,18 +79,21 @@ std::vector<int> WaveSizes(const RolloutSpec& limits, int targets) {
 
 RolloutDecision Decide(const RolloutSpec& limits, const Targets& targets) {
   RolloutDecision decision;
+  Counts counts;
+  int looked_at = 0;
   for (const int size : WaveSizes(limits, targets.size())) {
     const int before = decision.released;
-    const bool final =
-        std::all_of(targets.begin(), targets.begin() + before,
-                    [](const Target& target) { return IsFinalTarget(target.state()); });
+    const bool final = std::all_of(targets.begin() + looked_at, targets.begin() + before,
+                                   [](const Target& target) { return IsFinal(target.state()); });
     if (!final) return decision;
     if (before > 0) {
+      Count(targets, looked_at, before, counts);
       const bool canaries = decision.wave == 1 && limits.canaries() > 0;
-      decision.reason = Objection(limits, targets, before, canaries);
+      decision.reason = Objection(limits, counts, targets.size(), canaries);
       decision.stop = !decision.reason.empty();
       if (decision.stop) return decision;
     }
+    looked_at = before;
     decision.released = before + size;
     ++decision.wave;
   }

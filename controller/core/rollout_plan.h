@@ -36,7 +36,4 @@ RolloutDecision Decide(
     const drover::v1::RolloutSpec& limits,
     const google::protobuf::RepeatedPtrField<drover::v1::Operation::Target>& targets);
 
-// Not followed by another state.
-bool IsFinalTarget(drover::v1::Operation::Target::State state);
-
 }  // namespace drover::core

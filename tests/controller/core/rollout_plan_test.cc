@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "controller/core/operation_record.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -120,7 +121,7 @@ void RunByChance(std::mt19937& random) {
     int lost = 0;
     for (int i = 0; i < released; ++i) {
       const Target::State state = targets.at(i).state();
-      if (!IsFinalTarget(state)) open.push_back(i);
+      if (!IsFinal(state)) open.push_back(i);
       failed += state == Target::STATE_FAILED ? 1 : 0;
       lost += state == Target::STATE_EXPIRED ? 1 : 0;
     }
