@@ -113,12 +113,12 @@ AutomaticUpgrades::AutomaticUpgrades(Store* store, Inventory* inventory, Rollout
       vault_(vault),
       clock_(clock),
       options_(std::move(options)) {
-  runner_->OnChange([this](absl::string_view name) {
+  runner_->OnChange([alarm = alarm_](absl::string_view name) {
     {
-      absl::MutexLock lock(&mutex_);
-      if (awaited_.find(name) == awaited_.end()) return;
+      absl::MutexLock lock(&alarm->mutex);
+      if (alarm->awaited.find(name) == alarm->awaited.end()) return;
     }
-    Wake();
+    alarm->Ring();
   });
 }
 
@@ -131,7 +131,7 @@ void AutomaticUpgrades::Start() {
 
 void AutomaticUpgrades::Stop() {
   stop_.request_stop();
-  Wake();
+  alarm_->Ring();
   if (worker_.joinable()) worker_.join();
   if (poller_.joinable()) poller_.join();
 }
@@ -232,7 +232,7 @@ absl::StatusOr<AutomaticUpgrade> AutomaticUpgrades::Set(const AutomaticUpgrade& 
       stored = its;
     });
   }));
-  Wake();
+  alarm_->Ring();
   return stored;
 }
 
@@ -273,7 +273,7 @@ absl::Status AutomaticUpgrades::Notify(const NotifyCommitRequest& request) {
     }
     return absl::OkStatus();
   }));
-  Wake();
+  alarm_->Ring();
   return absl::OkStatus();
 }
 
@@ -298,13 +298,13 @@ absl::StatusOr<std::vector<AutomaticUpgrades::Pending>> AutomaticUpgrades::Pendi
 
 // ---------------------------------------------------------------- rollouts
 
-void AutomaticUpgrades::Wake() {
-  std::stop_source nap;
+void AutomaticUpgrades::Alarm::Ring() {
+  std::stop_source ended;
   {
-    absl::MutexLock lock(&mutex_);
-    nap = nap_;
+    absl::MutexLock lock(&mutex);
+    ended = nap;
   }
-  nap.request_stop();
+  ended.request_stop();
 }
 
 void AutomaticUpgrades::Work() {
@@ -312,8 +312,8 @@ void AutomaticUpgrades::Work() {
     std::stop_source nap;
     {
       // Before looking: what comes meanwhile ends the nap before it begins.
-      absl::MutexLock lock(&mutex_);
-      nap_ = nap;
+      absl::MutexLock lock(&alarm_->mutex);
+      alarm_->nap = nap;
     }
     if (stop_.stop_requested()) return;
     bool again = false;
@@ -337,13 +337,13 @@ absl::StatusOr<bool> AutomaticUpgrades::TakeUp(const Item& item) {
     const std::string name = ResourceName("operations", IdOf(upgrade.last_rollout()));
     {
       // Before looking: its end wakes this thread.
-      absl::MutexLock lock(&mutex_);
-      awaited_.insert(name);
+      absl::MutexLock lock(&alarm_->mutex);
+      alarm_->awaited.insert(name);
     }
     const auto last = runner_->Get(name);
     if (last.ok() && !IsDone(last->state())) return false;
-    absl::MutexLock lock(&mutex_);
-    awaited_.erase(name);
+    absl::MutexLock lock(&alarm_->mutex);
+    alarm_->awaited.erase(name);
   }
   // One repository at a time: revisions of two do not compare.
   const std::string& repository = commits[0].commit.repository_url();
@@ -492,7 +492,7 @@ absl::Status AutomaticUpgrades::PollCopy(const Item& item, const drover::v1::Wor
     }
     return absl::OkStatus();
   }));
-  Wake();
+  alarm_->Ring();
   return absl::OkStatus();
 }
 

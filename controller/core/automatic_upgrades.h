@@ -64,6 +64,15 @@ class AutomaticUpgrades {
   absl::Status Notify(const drover::v1::NotifyCommitRequest& request);
 
  private:
+  // Ends the nap of the thread that starts rollouts.
+  struct Alarm {
+    void Ring() ABSL_LOCKS_EXCLUDED(mutex);
+
+    absl::Mutex mutex;
+    std::stop_source nap ABSL_GUARDED_BY(mutex);
+    // Operations of rollouts whose end it waits for.
+    std::set<std::string, std::less<>> awaited ABSL_GUARDED_BY(mutex);
+  };
   struct Pending {
     std::string key;
     CommitRecord commit;
@@ -75,7 +84,6 @@ class AutomaticUpgrades {
 
   void Work();
   void Poll();
-  void Wake() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<std::vector<Item>> Items();
   // In the order of their keys: by repository, then by revision.
   absl::StatusOr<std::vector<Pending>> PendingOf(absl::string_view key);
@@ -99,11 +107,8 @@ class AutomaticUpgrades {
   Clock* const clock_;
   const Options options_;
   std::stop_source stop_;
-  absl::Mutex mutex_;
-  // Ends the nap of the thread that starts rollouts.
-  std::stop_source nap_ ABSL_GUARDED_BY(mutex_);
-  // Operations of rollouts whose end somebody waits for.
-  std::set<std::string, std::less<>> awaited_ ABSL_GUARDED_BY(mutex_);
+  // Shared with the runner's listener, which may be told something when this is gone already.
+  const std::shared_ptr<Alarm> alarm_ = std::make_shared<Alarm>();
   std::thread worker_;
   std::thread poller_;
 };

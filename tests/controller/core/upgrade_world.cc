@@ -173,6 +173,7 @@ CommandUpdate UpgradeWorld::CarryOut(const std::string& uid, const Command& comm
       break;
     case Command::kReadRevisions: {
       const auto& order = command.read_revisions();
+      note("revisions");
       passwords_.insert(order.working_copy().password());
       if (order.to_revision() > head_) {
         fail("REVISION_UNKNOWN", "no such revision");
