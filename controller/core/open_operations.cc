@@ -26,11 +26,6 @@ Document DocumentOf(const OperationRecord& record) {
           record.SerializeAsString()};
 }
 
-bool HasBegun(const OperationRecord& record) {
-  return record.operation().state() != Operation::STATE_QUEUED ||
-         record.operation().has_start_time();
-}
-
 }  // namespace
 
 OpenOperations::OpenOperations(Store* store, Clock* clock, int per_lane, int per_batch)
@@ -41,12 +36,6 @@ void OpenOperations::OnChange(Listener listener) { listeners_.push_back(std::mov
 void OpenOperations::OnEnd(EndRecorder record, Announcer announce) {
   record_end_ = std::move(record);
   announce_ = std::move(announce);
-}
-
-void OpenOperations::OnRelease(ReleaseRule rule) { release_ = std::move(rule); }
-
-std::optional<BatchRelease> OpenOperations::ReleaseOf(const OperationRecord& parent) const {
-  return release_ ? release_(parent) : std::nullopt;
 }
 
 void OpenOperations::Tell(absl::string_view id) const {
@@ -114,31 +103,6 @@ void OpenOperations::AddEntry(OperationRecord record) {
 bool OpenOperations::OpeningDone(const std::string& parent) const {
   const Entry* entry = FindEntry(parent);
   return entry == nullptr || NextStep(entry->record, /*after_children=*/false) < 0;
-}
-
-// Something more of a parent's children is decided than was carried out.
-bool OpenOperations::MayRelease(const Entry& parent) const {
-  const Operation& operation = parent.record.operation();
-  // After a cancel the children end one by one, and the parent with the last.
-  if (operation.state() == Operation::STATE_PAUSED || operation.cancel_requested()) return false;
-  if (!parent.stepwise) return false;
-  const auto& targets = operation.targets();
-  const bool ended =
-      std::all_of(targets.begin(), targets.begin() + std::min(parent.released, targets.size()),
-                  [](const auto& target) { return IsFinal(target.state()); });
-  if (!ended) return false;
-  const std::optional<BatchRelease> release = ReleaseOf(parent.record);
-  return release->stop || release->children > parent.released;
-}
-
-bool OpenOperations::MayBegin(const Entry& child) const {
-  const std::string parent_id(IdOf(child.record.operation().parent()));
-  if (parent_id.empty() || HasBegun(child.record)) return true;
-  if (!OpeningDone(parent_id)) return false;
-  const Entry* parent = FindEntry(parent_id);
-  if (parent == nullptr || !parent->stepwise) return true;
-  return child.index < parent->released &&
-         parent->record.operation().state() != Operation::STATE_PAUSED;
 }
 
 void OpenOperations::OpenGate(const std::string& id, Entry& entry) {
@@ -318,48 +282,6 @@ void OpenOperations::Wake(absl::string_view id) {
   EndDelay(std::string(id), *entry);
   OpenGate(std::string(id), *entry);
   changed_.SignalAll();
-}
-
-void OpenOperations::ReleaseChildren(absl::string_view id) {
-  absl::MutexLock lock(&mutex_);
-  Entry* entry = FindEntry(id);
-  if (entry == nullptr) return;
-  queue_.PutBack(id);
-  entry->running = false;
-  if (entry->stepwise && entry->record.operation().state() != Operation::STATE_PAUSED) {
-    entry->released = std::max(entry->released, ReleaseOf(entry->record)->children);
-  }
-  for (const std::string& child : entry->children) {
-    if (Entry* its = FindEntry(child)) OpenGate(child, *its);
-  }
-  // They may all have ended meanwhile.
-  OpenGate(std::string(id), *entry);
-  changed_.SignalAll();
-}
-
-absl::Status OpenOperations::SetPaused(absl::string_view id, bool paused) {
-  DROVER_RETURN_IF_ERROR(Save(id, [&](OperationRecord& record) {
-    Operation& operation = *record.mutable_operation();
-    if (IsDone(record)) return;
-    operation.set_state(paused                       ? Operation::STATE_PAUSED
-                        : operation.has_start_time() ? Operation::STATE_RUNNING
-                                                     : Operation::STATE_QUEUED);
-  }));
-  absl::MutexLock lock(&mutex_);
-  Entry* entry = FindEntry(id);
-  if (entry == nullptr) return absl::OkStatus();
-  for (const std::string& child : entry->children) {
-    Entry* its = FindEntry(child);
-    if (its == nullptr) continue;
-    if (!paused) {
-      OpenGate(child, *its);
-    } else if (!its->running && !HasBegun(its->record)) {
-      queue_.Close(child);
-    }
-  }
-  OpenGate(std::string(id), *entry);
-  changed_.SignalAll();
-  return absl::OkStatus();
 }
 
 bool OpenOperations::WithdrawEntry(const std::string& id, Entry& entry) {

@@ -80,6 +80,11 @@ int NextStep(const OperationRecord& record, bool after_children) {
   return -1;
 }
 
+bool HasBegun(const OperationRecord& record) {
+  return record.operation().state() != Operation::STATE_QUEUED ||
+         record.operation().has_start_time();
+}
+
 void BeginStep(OperationRecord& record, int step, absl::Time now) {
   Step& its = *record.mutable_operation()->mutable_steps(step);
   its.set_state(Step::STATE_RUNNING);

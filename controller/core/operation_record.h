@@ -32,6 +32,9 @@ inline constexpr int kMaxOperationLog = 200;
 bool IsDone(drover::v1::Operation::State state);
 inline bool IsDone(const OperationRecord& record) { return IsDone(record.operation().state()); }
 
+// Something of it was begun, maybe by an earlier controller.
+bool HasBegun(const OperationRecord& record);
+
 // Ids of operations: they sort by the time they were made. `last` is the highest made before, ""
 // for none; the answer is higher even when the clock went back.
 std::string NextOperationId(absl::Time now, absl::string_view last);

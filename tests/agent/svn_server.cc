@@ -1,14 +1,17 @@
 #include "tests/agent/svn_server.h"
 
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "agent/unique_fd.h"
 #include "gtest/gtest.h"
 #include "tests/testing/temp_dir.h"
 
@@ -67,8 +70,10 @@ void SvnServer::Start() {
 void SvnServer::Stop() {
   int pid = 0;
   if (absl::SimpleAtoi(testing::ReadFile(absl::StrCat(directory_, "/pid")), &pid) && pid > 0) {
+    const UniqueFd ended(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
     kill(pid, SIGKILL);
-    while (kill(pid, 0) == 0) usleep(1000);
+    pollfd until = {ended.get(), POLLIN, 0};
+    poll(&until, 1, -1);
   }
   unlink(absl::StrCat(directory_, "/pid").c_str());
 }
@@ -85,10 +90,10 @@ int64_t SvnServer::Commit(const std::string& path, const std::string& contents,
 
 int64_t SvnServer::CommitAfter(const std::string& edit, const std::string& message) {
   testing::WriteFile(absl::StrCat(directory_, "/message"), message);
-  const std::string revision =
-      Shell(absl::StrCat("C=", directory_, "/committer; cd $C; ", edit, "; svn -q add --force . ; ",
-                         "svn -q commit -F ", directory_, "/message; svn -q update --ignore-externals; ",
-                         "svn info --show-item revision"));
+  const std::string revision = Shell(
+      absl::StrCat("C=", directory_, "/committer; cd $C; ", edit, "; svn -q add --force . ; ",
+                   "svn -q commit -F ", directory_, "/message; svn -q update --ignore-externals; ",
+                   "svn info --show-item revision"));
   int64_t number = 0;
   EXPECT_TRUE(absl::SimpleAtoi(revision, &number)) << revision;
   return number;

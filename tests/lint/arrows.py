@@ -11,7 +11,7 @@ SOURCES = (".cc", ".h")
 EVERYBODY = {"std", "posix", "absl", "protobuf", "generated"}
 # Include path -> library layer.
 LIBRARIES = [
-    (r"(drover/|google/(api|rpc)/|controller/core/records\.pb)", "generated"),
+    (r"(drover/|google/(api|rpc)/|controller/core/([a-z]+_)?records\.pb)", "generated"),
     (r"absl/", "absl"),
     (r"google/protobuf/", "protobuf"),
     (r"(grpc|grpcpp)/", "grpcpp"),
