@@ -8,7 +8,7 @@ namespace drover::cli {
 namespace {
 
 // A rollout is followed as the operation it is.
-absl::Status StartAndWait(Invocation& invocation, const v1::StartRolloutRequest& request) {
+absl::Status StartAndWait(Invocation& invocation, v1::StartRolloutRequest& request) {
   v1::Rollout rollout;
   DROVER_RETURN_IF_ERROR(invocation.client.Call("UpgradeService/StartRollout", request, &rollout));
   return FinishOperation(invocation, rollout.operation());

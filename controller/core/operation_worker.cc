@@ -118,7 +118,8 @@ bool OperationWorker::RunStep(const std::string& id, const OperationRecord& reco
     if (last) {
       Finish(changed, Operation::STATE_SUCCEEDED, now);
     } else if (!record.has_children() && !changed.operation().cancel_requested()) {
-      BeginStep(changed, step + 1, now);
+      // One that was continued may have done the next before.
+      BeginStep(changed, NextStep(changed, /*after_children=*/false), now);
     }
   };
   return open_->SaveSurely(id, end).ok() && !last;

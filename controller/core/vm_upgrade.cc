@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "controller/core/vm_world.h"
@@ -64,9 +65,16 @@ std::string TitleOf(const VmUpgrade& upgrade) {
   return absl::StrCat("upgrade ", absl::StrJoin(parts, ", "), " of ", IdOf(upgrade.vm()));
 }
 
+// What is remembered is text.
+absl::Status Remember(OperationContext& context, absl::string_view key,
+                      const WorkingCopyStates& states) {
+  return context.RememberForAll(key, absl::Base64Escape(states.SerializeAsString()));
+}
+
 WorkingCopyStates Recalled(OperationContext& context, absl::string_view key) {
   WorkingCopyStates states;
-  states.ParseFromString(context.RecallForAll(key));
+  std::string bytes;
+  if (absl::Base64Unescape(context.RecallForAll(key), &bytes)) states.ParseFromString(bytes);
   return states;
 }
 
@@ -167,7 +175,7 @@ absl::Status VmUpgrades::Look(const VmUpgrade& upgrade, OperationContext& contex
   DROVER_RETURN_IF_ERROR(copies_->Take(vm, ended.working_copies()));
   DROVER_RETURN_IF_ERROR(CheckStates(upgrade, ended.working_copies()));
   DROVER_RETURN_IF_ERROR(Resolve(upgrade, ended.working_copies()).status());
-  return context.RememberForAll(kBefore, ended.working_copies().SerializeAsString());
+  return Remember(context, kBefore, ended.working_copies());
 }
 
 absl::Status VmUpgrades::OrderRevisions(const VmUpgrade& upgrade, const VmUpgrade& revisions,
@@ -190,8 +198,7 @@ absl::Status VmUpgrades::OrderRevisions(const VmUpgrade& upgrade, const VmUpgrad
                           orders_.CarryOut(context, key, vm, std::move(command), kReach));
   if (ended.has_working_copies()) {
     DROVER_RETURN_IF_ERROR(copies_->Take(vm, ended.working_copies()));
-    DROVER_RETURN_IF_ERROR(
-        context.RememberForAll(kAfter, ended.working_copies().SerializeAsString()));
+    DROVER_RETURN_IF_ERROR(Remember(context, kAfter, ended.working_copies()));
   }
   return StatusOf(ended);
 }

@@ -36,7 +36,7 @@ guest_user = "root"
   [[type.service]]
   name = "app"
   command_line = "sleep 100000"
-  start_command = "setsid /srv/app/run.sh </dev/null >/dev/null 2>&1 &"
+  start_command = "exec sh /srv/app/run.sh"
   stop_command = "pkill -f 'slee[p] 100000'"
   attempts = 1
   [[type.working_copy]]

@@ -79,16 +79,13 @@ class AutomaticUpgradesTest : public UpgradeBench {
     }
     return !list->rollouts().empty();
   }
+  // Not everything that is waited for is told by an operation's change.
   void AwaitChange(const std::function<bool()>& enough) {
-    int64_t seen = -1;
-    for (;;) {
-      {
-        absl::MutexLock lock(&mutex_);
-        auto changed = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return changes_ != seen; };
-        mutex_.Await(absl::Condition(&changed));
-        seen = changes_;
-      }
-      if (enough()) return;
+    while (!enough()) {
+      absl::MutexLock lock(&mutex_);
+      const int64_t seen = changes_;
+      auto changed = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return changes_ != seen; };
+      mutex_.AwaitWithTimeout(absl::Condition(&changed), absl::Milliseconds(10));
     }
   }
   int CountRollouts() { return rollouts_->List({})->rollouts_size(); }
@@ -97,7 +94,8 @@ class AutomaticUpgradesTest : public UpgradeBench {
     search.add_kinds(drover::v1::LOG_KIND_UPGRADE);
     search.set_page_size(1000);
     std::set<int64_t> named;
-    for (const auto& entry : events_->Search(search)->entries()) {
+    const auto found = events_->Search(search);
+    for (const auto& entry : found->entries()) {
       for (int64_t revision = 1; revision < 200; ++revision) {
         if (entry.detail().rfind(absl::StrCat("revision ", revision, ","), 0) == 0) {
           named.insert(revision);

@@ -113,7 +113,9 @@ void RunByChance(std::mt19937& random) {
     ASSERT_EQ(again.released, decision.released);
     ASSERT_EQ(again.stop, decision.stop);
     ASSERT_GE(decision.released, released);
-    if (stopped) ASSERT_EQ(decision.released, released);
+    if (stopped) {
+      ASSERT_EQ(decision.released, released);
+    }
     stopped = stopped || decision.stop;
     released = decision.released;
     std::vector<int> open;
@@ -136,7 +138,9 @@ void RunByChance(std::mt19937& random) {
         before_failed += targets.at(i).state() == Target::STATE_FAILED ? 1 : 0;
         before_lost += targets.at(i).state() == Target::STATE_EXPIRED ? 1 : 0;
       }
-      if (limits.max_failure_percent() == 0) ASSERT_LE(before_failed, limits.max_failures());
+      if (limits.max_failure_percent() == 0) {
+        ASSERT_LE(before_failed, limits.max_failures());
+      }
       ASSERT_LE(before_failed * 100,
                 std::max(limits.max_failure_percent() * count,
                          limits.max_failure_percent() == 0 ? 100 * limits.max_failures() : 0));

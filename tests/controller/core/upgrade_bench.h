@@ -86,7 +86,8 @@ class UpgradeBench : public ::testing::Test {
     for (int i = 1; i <= 20; ++i) {
       if (inventory_->GetVmByUid(Uid(i)).ok()) tracker_->OnConnected(Uid(i));
     }
-    ASSERT_TRUE(runner_->Start().ok());
+    const absl::Status started = runner_->Start();
+    ASSERT_TRUE(started.ok()) << started;
   }
   void End() {
     if (copies_ != nullptr) copies_->Stop();
