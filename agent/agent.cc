@@ -3,6 +3,7 @@
 #include <random>
 #include <utility>
 
+#include "agent/dependency_probe.h"
 #include "agent/grpc_wire.h"
 #include "agent/health_watch.h"
 #include "agent/version.h"
@@ -30,6 +31,9 @@ absl::Status Agent::MakeParts(const Config& config, const MachineFacts& machine)
   started.mutable_agent_started()->set_version(kVersion);
   started.mutable_agent_started()->set_reason(identity_.first_since_boot() ? "boot" : "restart");
   outbox_->Add(std::move(started));
+  // Before services are started: they shall read the files that are to be there.
+  DROVER_ASSIGN_OR_RETURN(config_orders_,
+                          ConfigOrders::Open(loop_, config.state_directory + "/config"));
   supervisor_ = std::make_unique<Supervisor>(
       loop_, Supervisor::Options{config.state_directory, machine.boot_id},
       Supervisor::Listener{.event =
@@ -63,6 +67,7 @@ absl::Status Agent::MakeParts(const Config& config, const MachineFacts& machine)
   };
   network_change_ = std::make_unique<NetworkChange>(std::move(network));
   svn_ = std::make_unique<SvnClient>(loop_, config.state_directory);
+  config_orders_->Begin(ConfigOrders::ServicesOf(supervisor_.get()));
   RegisterOrders();
   wire_ = std::make_unique<GrpcWire>(loop_, config.controller);
   ControllerLink::Parts parts;
@@ -108,6 +113,15 @@ void Agent::RegisterOrders() {
                         return HealthWatch::Start(
                             loop_, [this] { return supervisor_->Statuses(); },
                             command.watch_health(), std::move(voice));
+                      });
+  commands_->Register(v1::Command::kEditFiles, AfterInterruption::kRepeat,
+                      [this](const v1::Command& command, OrderVoice voice) {
+                        return config_orders_->Start(command, std::move(voice));
+                      });
+  commands_->Register(v1::Command::kProbeDependency, AfterInterruption::kRepeat,
+                      [this](const v1::Command& command, OrderVoice voice) {
+                        return DependencyProbe::Start(loop_, command.probe_dependency(),
+                                                      std::move(voice));
                       });
 }
 

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "agent/command_runner.h"
 #include "agent/config.h"
+#include "agent/config_orders.h"
 #include "agent/controller_link.h"
 #include "agent/event_loop.h"
 #include "agent/identity.h"
@@ -52,6 +53,7 @@ class Agent {
   std::unique_ptr<CommandRunner> commands_;
   std::unique_ptr<NetworkSystem> network_;
   std::unique_ptr<NetworkChange> network_change_;
+  std::unique_ptr<ConfigOrders> config_orders_;
   std::unique_ptr<LinkWire> wire_;
   std::unique_ptr<ControllerLink> link_;
 };
