@@ -229,6 +229,7 @@ void Describe(Reader& reader, Config& config) {
   reader.Text("mail.user", &config.mail_user);
   reader.Path("mail.password_file", &config.mail_password_file);
   reader.Bool("mail.starttls", &config.mail_starttls);
+  reader.Path("configuration.profiles", &config.profiles);
   reader.Level("log.level", &config.log_level);
 }
 

@@ -55,6 +55,10 @@ struct Config {
   // True: no mail without TLS. False: never. Unset: when the server offers it.
   std::optional<bool> mail_starttls;
 
+  // ---- [configuration]: the folder of the profiles that came with Drover; empty = where it was
+  // installed.
+  std::string profiles;
+
   // ---- [log]
   LogLevel log_level = LogLevel::kInfo;
 };

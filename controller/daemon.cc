@@ -18,6 +18,7 @@
 #include "controller/agents/server_certificate.h"
 #include "controller/api/activity_service.h"
 #include "controller/api/call_log.h"
+#include "controller/api/config_service.h"
 #include "controller/api/dispatcher.h"
 #include "controller/api/gateway_key.h"
 #include "controller/api/guest_service.h"
@@ -32,6 +33,7 @@
 #include "controller/core/automatic_upgrades.h"
 #include "controller/core/change_hub.h"
 #include "controller/core/command_tracker.h"
+#include "controller/core/configurations.h"
 #include "controller/core/event_log.h"
 #include "controller/core/guest_operations.h"
 #include "controller/core/guest_passwords.h"
@@ -44,6 +46,7 @@
 #include "controller/core/operation_events.h"
 #include "controller/core/operation_runner.h"
 #include "controller/core/people.h"
+#include "controller/core/profiles.h"
 #include "controller/core/reachability.h"
 #include "controller/core/request_ledger.h"
 #include "controller/core/rollouts.h"
@@ -51,6 +54,7 @@
 #include "controller/core/vm_operations.h"
 #include "controller/core/working_copies.h"
 #include "controller/mail/smtp_mailer.h"
+#include "controller/profile_files.h"
 #include "controller/reach/icmp_prober.h"
 #include "controller/secrets/openssl_vault.h"
 #include "controller/store/sample_store.h"
@@ -141,6 +145,7 @@ class Daemon::Parts {
   absl::Status OpenAgents();
   absl::Status OpenOperations();
   absl::Status OpenUpgrades();
+  absl::Status OpenConfigurations();
   void OpenFeed();
   void OpenServices();
   void OpenApi();
@@ -185,6 +190,8 @@ class Daemon::Parts {
   std::unique_ptr<core::WorkingCopies> working_copies_;
   std::unique_ptr<core::Rollouts> rollouts_;
   std::unique_ptr<core::AutomaticUpgrades> automatic_upgrades_;
+  std::unique_ptr<core::Profiles> profiles_;
+  std::unique_ptr<core::Configurations> configurations_;
   std::unique_ptr<core::ReachabilitySweep> sweep_;
   std::unique_ptr<core::ChangeHub> hub_;
 
@@ -304,6 +311,7 @@ absl::Status Daemon::Parts::OpenOperations() {
   guest_repair_ = std::make_unique<core::GuestRepair>(world, &vm_operations_->guest(),
                                                       runner_.get(), events_.get());
   guest_repair_->Register();
+  DROVER_RETURN_IF_ERROR(OpenConfigurations());
   core::LogEnds(*runner_, events_.get());
   inventory_->SetQueueOf([this](absl::string_view vm) { return runner_->QueueOf(vm); });
   return absl::OkStatus();
@@ -325,6 +333,18 @@ absl::Status Daemon::Parts::OpenUpgrades() {
   automatic_upgrades_ = std::make_unique<core::AutomaticUpgrades>(
       store_.get(), inventory_.get(), rollouts_.get(), runner_.get(), events_.get(), vault_.get(),
       &clock_, std::move(options));
+  return absl::OkStatus();
+}
+
+absl::Status Daemon::Parts::OpenConfigurations() {
+  DROVER_ASSIGN_OR_RETURN(const std::vector<drover::v1::Profile> built_in,
+                          ReadProfiles(ProfilesFolder(config_.profiles)));
+  profiles_ = std::make_unique<core::Profiles>(store_.get(), built_in);
+  DROVER_RETURN_IF_ERROR(profiles_->Load());
+  configurations_ = std::make_unique<core::Configurations>(inventory_.get(), profiles_.get(),
+                                                           commands_.get(), directory_.get(),
+                                                           runner_.get(), store_.get(), &clock_);
+  configurations_->Register();
   return absl::OkStatus();
 }
 
@@ -383,6 +403,7 @@ void Daemon::Parts::OpenServices() {
   upgrade_service_ = std::make_unique<api::UpgradeService>(
       working_copies_.get(), rollouts_.get(), automatic_upgrades_.get(), operation_service_.get());
   upgrade_service_->Register(*dispatcher_);
+  api::RegisterConfigService(*dispatcher_, profiles_.get(), configurations_.get());
   activity_service_ = std::make_unique<api::ActivityService>(
       inventory_.get(), events_.get(), hub_.get(), sweep_.get(), [this] { return CountRunning(); });
   activity_service_->Register(*dispatcher_);
