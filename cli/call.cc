@@ -334,4 +334,14 @@ absl::Status RunCall(Invocation& invocation) {
   });
 }
 
+absl::StatusOr<std::string> ReadDocument(Invocation& invocation) {
+  const std::string path = invocation.arguments.Get("file");
+  return path == "-" ? invocation.terminal.ReadAll() : ReadFile(path);
+}
+
+std::string DocumentName(const Invocation& invocation) {
+  const std::string path = invocation.arguments.Get("file");
+  return path == "-" ? "stdin" : path;
+}
+
 }  // namespace drover::cli

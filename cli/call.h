@@ -70,6 +70,10 @@ absl::StatusOr<std::string> ReadSecret(Invocation& invocation, const Flag& flag)
 // Asks "question [y/N]"; --yes answers it.
 absl::Status ConfirmQuestion(Invocation& invocation, absl::string_view question);
 
+// What --file names, "-" being standard input, and what to call it in messages.
+absl::StatusOr<std::string> ReadDocument(Invocation& invocation);
+std::string DocumentName(const Invocation& invocation);
+
 // Names of a collection ("vms") that match a glob, as "vms/web-01", sorted. NOT_FOUND when there is
 // none.
 absl::StatusOr<std::vector<std::string>> ExpandGlob(Client& client, absl::string_view collection,

@@ -11,6 +11,7 @@
 #include "cli/fields.h"
 #include "cli/output.h"
 #include "drover/v1/activity.pb.h"
+#include "drover/v1/config.pb.h"
 #include "drover/v1/guest.pb.h"
 #include "drover/v1/inventory.pb.h"
 #include "drover/v1/options.pb.h"
@@ -60,6 +61,21 @@ Cell WatchedCell(const Message& message) {
   return {absl::StrJoin(type.services(), ", ", [](std::string* out, const v1::ServiceSpec& spec) {
     absl::StrAppend(out, spec.name());
   })};
+}
+
+Cell NeedsCell(const Message& message) {
+  const auto& profile = static_cast<const v1::Profile&>(message);
+  return {absl::StrJoin(profile.dependencies(), ", ",
+                        [](std::string* out, const v1::Profile::Dependency& dependency) {
+                          absl::StrAppend(out, dependency.id());
+                        })};
+}
+
+Cell RolesCell(const Message& message) {
+  const auto& profile = static_cast<const v1::Profile&>(message);
+  return {absl::StrJoin(
+      profile.roles(), ", ",
+      [](std::string* out, const v1::Profile::ProfileRole& role) { *out += role.role(); })};
 }
 
 // "7/10" of its VMs reachable.
@@ -279,6 +295,26 @@ const std::map<std::string, std::vector<Column>>& Tables() {
         {.header = "UP", .path = "up", .right = true},
         {.header = "DOWN", .path = "down", .right = true},
         {.header = "UNKNOWN", .path = "unknown", .right = true}}},
+      {"drover.v1.Profile",
+       {{.header = "NAME", .path = "name"},
+        {.header = "TITLE", .path = "display_name"},
+        {.header = "NEEDS", .cell = NeedsCell},
+        {.header = "ROLES", .cell = RolesCell},
+        {.header = "BUILT IN", .path = "built_in"},
+        {.header = "DESCRIPTION", .path = "description"}}},
+      {"drover.v1.Configuration",
+       {{.header = "NAME", .path = "name"},
+        {.header = "APPLIED", .path = "apply_time"},
+        {.header = "PROFILE", .path = "profile"},
+        {.header = "ENVIRONMENT", .path = "environment"},
+        {.header = "USER", .path = "user"},
+        {.header = "OPERATION", .path = "operation", .wide = true}}},
+      {"drover.v1.DependencyCheck",
+       {{.header = "DEPENDENCY", .path = "dependency"},
+        {.header = "VM", .path = "vm"},
+        {.header = "FROM", .path = "from_vm"},
+        {.header = "RESULT", .path = "result"},
+        {.header = "DETAIL", .path = "detail"}}},
       {"drover.v1.PlatformHealth.Check",
        {{.header = "CHECK", .path = "name"},
         {.header = "STATE", .path = "state"},
@@ -350,6 +386,8 @@ const std::map<std::string, Look>& Looks() {
       {"expired", {"✗", Colour::kRed}},
       {"contact-lost", {"✗", Colour::kRed}},
       {"unreachable", {"✗", Colour::kRed}},
+      {"service-missing", {"✗", Colour::kRed}},
+      {"wrong-answer", {"✗", Colour::kRed}},
       {"login-refused", {"✗", Colour::kRed}},
       {"certificate-changed", {"✗", Colour::kRed}},
       {"quarantined", {"!", Colour::kRed}},

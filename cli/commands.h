@@ -15,6 +15,8 @@ std::vector<Command> GuestCommands();
 // vm top, vm samples.
 std::vector<Command> UsageCommands();
 std::vector<Command> UpgradeCommands();
+// Configurations; profiles from documents.
+std::vector<Command> ConfigCommands();
 std::vector<Command> ActivityCommands();
 // doctor, debug bundle, mail test.
 std::vector<Command> PlatformCommands();

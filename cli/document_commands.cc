@@ -17,17 +17,6 @@
 namespace drover::cli {
 namespace {
 
-// The file of --file; "-" is standard input.
-absl::StatusOr<std::string> ReadDocument(Invocation& invocation) {
-  const std::string path = invocation.arguments.Get("file");
-  return path == "-" ? invocation.terminal.ReadAll() : ReadFile(path);
-}
-
-std::string DocumentName(const Invocation& invocation) {
-  const std::string path = invocation.arguments.Get("file");
-  return path == "-" ? "stdin" : path;
-}
-
 // ---- environments
 
 absl::Status ShowPlan(Invocation& invocation, const v1::EnvironmentPlan& plan) {

@@ -252,6 +252,42 @@ std::vector<std::string> TakeSvnPasswords(toml::table& type, const std::string& 
   return passwords;
 }
 
+// A file of [[`key`]] tables, each with a name of its own; `read` reads one from its
+// table, which is at this place.
+template <typename Resource, typename Read>
+void ReadNamed(toml::table& table, const std::string& key, const std::string& path,
+               std::vector<Resource>& resources, Reader& reader, Read read) {
+  for (const auto& [given, node] : table) {
+    if (given.str() == key) continue;
+    const std::string name(given.str());
+    reader.Add(given.source(), name,
+               absl::StrCat("unknown key", DidYouMean(name, {key}), "; a file of ", path, " is [[",
+                            key, "]] tables"));
+  }
+  toml::array* list = table[key].as_array();
+  if (list == nullptr || list->empty()) {
+    return reader.Add({{1, 1}, {1, 1}, nullptr}, key,
+                      absl::StrCat("there is no [[", key, "]] table in this file"));
+  }
+  std::set<std::string> names;
+  for (size_t i = 0; i < list->size(); ++i) {
+    toml::table* one = list->get(i)->as_table();
+    if (one == nullptr) {
+      reader.Add(list->get(i)->source(), key,
+                 absl::StrCat("this is a list of tables: [[", key, "]]"));
+      continue;
+    }
+    Resource& resource = resources.emplace_back();
+    read(*one, absl::StrCat(path, "[", i, "]"), resource);
+    if (!one->contains("name")) {
+      reader.Add(one->source(), "name", "missing in this table");
+    } else if (!names.insert(resource.name()).second) {
+      reader.Add(one->get("name")->source(), "name",
+                 absl::StrCat("\"", IdOf(resource.name()), "\" is there twice"));
+    }
+  }
+}
+
 std::string Quoted(const std::string& text) {
   return absl::StrCat(
       "\"",
@@ -332,41 +368,30 @@ absl::StatusOr<TypesFile> ParseTypes(absl::string_view text, const std::string& 
   TypesFile file;
   file.path = path;
   Reader reader(file);
-  for (const auto& [key, node] : table) {
-    if (key.str() != "type") {
-      const std::string name(key.str());
-      reader.Add(key.source(), name,
-                 absl::StrCat("unknown key", DidYouMean(name, {"type"}),
-                              "; a file of types is [[type]] tables"));
-    }
-  }
-  toml::array* types = table["type"].as_array();
-  if (types == nullptr || types->empty()) {
-    reader.Add({{1, 1}, {1, 1}, nullptr}, "type", "there is no [[type]] table in this file");
-  }
-  std::set<std::string> names;
-  for (size_t i = 0; types != nullptr && i < types->size(); ++i) {
-    toml::table* one = types->get(i)->as_table();
-    if (one == nullptr) {
-      reader.Add(types->get(i)->source(), "type", "this is a list of tables: [[type]]");
-      continue;
-    }
-    v1::VmType& type = file.types.emplace_back();
-    const std::string guest = TakePasswordFile(*one, "guest_password_file", path, reader);
-    const std::vector<std::string> svn = TakeSvnPasswords(*one, path, reader);
-    reader.Read(*one, absl::StrCat("types[", i, "]"), type);
-    if (!guest.empty()) type.set_guest_password(guest);
-    for (int copy = 0; copy < type.working_copies_size(); ++copy) {
-      if (static_cast<size_t>(copy) == svn.size()) break;
-      type.mutable_working_copies(copy)->set_password(svn[static_cast<size_t>(copy)]);
-    }
-    if (!one->contains("name")) {
-      reader.Add(one->source(), "name", "missing in this table");
-    } else if (!names.insert(type.name()).second) {
-      reader.Add(one->get("name")->source(), "name",
-                 absl::StrCat("\"", IdOf(type.name()), "\" is there twice"));
-    }
-  }
+  ReadNamed(table, "type", "types", file.types, reader,
+            [&](toml::table& one, const std::string& place, v1::VmType& type) {
+              const std::string guest = TakePasswordFile(one, "guest_password_file", path, reader);
+              const std::vector<std::string> svn = TakeSvnPasswords(one, path, reader);
+              reader.Read(one, place, type);
+              if (!guest.empty()) type.set_guest_password(guest);
+              for (int copy = 0; copy < type.working_copies_size(); ++copy) {
+                if (static_cast<size_t>(copy) == svn.size()) break;
+                type.mutable_working_copies(copy)->set_password(svn[static_cast<size_t>(copy)]);
+              }
+            });
+  DROVER_RETURN_IF_ERROR(reader.Result());
+  return file;
+}
+
+absl::StatusOr<ProfilesFile> ParseProfiles(absl::string_view text, const std::string& path) {
+  DROVER_ASSIGN_OR_RETURN(toml::table table, Parse(text, path));
+  ProfilesFile file;
+  file.path = path;
+  Reader reader(file);
+  ReadNamed(table, "profile", "profiles", file.profiles, reader,
+            [&](toml::table& one, const std::string& place, v1::Profile& profile) {
+              reader.Read(one, place, profile);
+            });
   DROVER_RETURN_IF_ERROR(reader.Result());
   return file;
 }
@@ -382,6 +407,15 @@ std::string WriteTypes(const std::vector<v1::VmType>& types) {
   for (const v1::VmType& type : types) {
     absl::StrAppend(&text, text.empty() ? "" : "\n", "[[type]]\n");
     Write(type, "type", text);
+  }
+  return text;
+}
+
+std::string WriteProfiles(const std::vector<v1::Profile>& profiles) {
+  std::string text;
+  for (const v1::Profile& profile : profiles) {
+    absl::StrAppend(&text, text.empty() ? "" : "\n", "[[profile]]\n");
+    Write(profile, "profile", text);
   }
   return text;
 }

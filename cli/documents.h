@@ -17,6 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "drover/v1/config.pb.h"
 #include "drover/v1/inventory.pb.h"
 
 namespace drover::cli {
@@ -37,16 +38,24 @@ struct TypesFile : Document {
   std::vector<v1::VmType> types;
 };
 
+struct ProfilesFile : Document {
+  // name is "profiles/x".
+  std::vector<v1::Profile> profiles;
+};
+
 // INVALID_ARGUMENT with one line per problem: "env.toml:3:1: cuont: ...".
 absl::StatusOr<EnvironmentFile> ParseEnvironment(absl::string_view text, const std::string& path);
 // As above; a type's secret comes from the private file that guest_password_file names, relative to
 // the document.
 absl::StatusOr<TypesFile> ParseTypes(absl::string_view text, const std::string& path);
 
-// The documents as ParseEnvironment and ParseTypes read them; without secrets and without what the
-// server sets.
+absl::StatusOr<ProfilesFile> ParseProfiles(absl::string_view text, const std::string& path);
+
+// The documents as ParseEnvironment and its siblings read them; without secrets and without what
+// the server sets.
 std::string WriteEnvironment(const v1::EnvironmentDocument& document);
 std::string WriteTypes(const std::vector<v1::VmType>& types);
+std::string WriteProfiles(const std::vector<v1::Profile>& profiles);
 
 // An error of the controller about the document with its fields' places in the file: a violation of
 // "document.groups[0].count" becomes "env.toml:3:1: ...". `prefix` ("document.") is the request's

@@ -57,7 +57,7 @@ const CommandTable& Commands() {
     std::vector<Command> all;
     for (auto make :
          {PeopleCommands, InventoryCommands, DocumentCommands, GuestCommands, UsageCommands,
-          UpgradeCommands, ActivityCommands, PlatformCommands, OwnCommands}) {
+          UpgradeCommands, ConfigCommands, ActivityCommands, PlatformCommands, OwnCommands}) {
       for (Command& command : make()) all.push_back(std::move(command));
     }
     return new CommandTable(std::move(all));
