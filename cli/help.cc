@@ -115,6 +115,7 @@ const std::vector<std::pair<std::string, std::string>>& Nouns() {
       {"apply", "make an environment as its file says"},
       {"vm", "virtual machines"},
       {"service", "services inside the VMs"},
+      {"upgrade", "code of the VMs: revisions, rollouts in waves"},
       {"config", "configuration of services: check, plan, apply, restore"},
       {"profile", "what a kind of service needs, and where that is written"},
       {"operation", "work in progress and its results"},
