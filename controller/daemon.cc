@@ -30,6 +30,7 @@
 #include "controller/api/upgrade_service.h"
 #include "controller/api/vm_service.h"
 #include "controller/core/agent_facts.h"
+#include "controller/core/alert_desk.h"
 #include "controller/core/automatic_upgrades.h"
 #include "controller/core/change_hub.h"
 #include "controller/core/command_tracker.h"
@@ -174,6 +175,7 @@ class Daemon::Parts {
   std::unique_ptr<core::Mailer> mailer_;
   // Null without a mail server.
   std::unique_ptr<core::MailQueue> mails_;
+  std::unique_ptr<core::AlertDesk> alerts_;
   std::unique_ptr<core::CommandTracker> commands_;
   std::unique_ptr<core::AgentFacts> facts_;
   std::unique_ptr<agents::Authority> authority_;
@@ -233,14 +235,17 @@ absl::Status Daemon::Parts::OpenMail() {
   mailer_ = std::make_unique<mail::SmtpMailer>(std::move(options), &clock_);
   mails_ = std::make_unique<core::MailQueue>(store_.get(), vault_.get(), mailer_.get(),
                                              events_.get(), &clock_);
-  return absl::OkStatus();
+  alerts_ = std::make_unique<core::AlertDesk>(store_.get(), vault_.get(), inventory_.get(),
+                                              mails_.get(), &clock_);
+  alerts_->Attend(events_.get());
+  return alerts_->DropLeftovers();
 }
 
 absl::Status Daemon::Parts::OpenAgents() {
   commands_ = std::make_unique<core::CommandTracker>(store_.get(), vault_.get(), &clock_);
   DROVER_RETURN_IF_ERROR(commands_->Load());
   facts_ = std::make_unique<core::AgentFacts>(store_.get(), inventory_.get(), events_.get(),
-                                              commands_.get(), mails_.get(), &clock_);
+                                              commands_.get(), &clock_);
   DROVER_ASSIGN_OR_RETURN(authority_, agents::Authority::Open(store_.get(), vault_.get(), &clock_));
   certificate_ = std::make_unique<agents::ServerCertificate>(
       authority_.get(), &clock_, config_.directory + "/tls", CertificateNames(config_));
@@ -466,6 +471,7 @@ absl::Status Daemon::Parts::Start() {
   samples_->Start();
   hub_->Start();
   if (mails_ != nullptr) mails_->Start();
+  if (alerts_ != nullptr) alerts_->Start();
   directory_->Start();
   DROVER_RETURN_IF_ERROR(estate_->Start());
   sweep_->Start();
@@ -484,6 +490,7 @@ void Daemon::Parts::Stop() {
   link_server_->Stop(kGrace);
   sweep_->Stop();
   estate_->Stop();
+  if (alerts_ != nullptr) alerts_->Stop();
   if (mails_ != nullptr) mails_->Stop();
   hub_->Stop();
 }

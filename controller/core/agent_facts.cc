@@ -5,7 +5,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "controller/core/alert_policy.h"
 #include "controller/core/vm_events.h"
 #include "proto/support/log.h"
 #include "proto/support/resource_name.h"
@@ -22,40 +21,13 @@ using drover::v1::Vm;
 // Between taking a sample and its coming, and between clocks that are kept.
 constexpr absl::Duration kClockTolerance = absl::Seconds(30);
 
-absl::StatusOr<std::optional<AlertRecord>> ReadAlert(StoreReader& reader, const std::string& key) {
-  absl::StatusOr<Document> document = reader.Get(Table::kAlerts, key);
-  if (absl::IsNotFound(document.status())) return std::nullopt;
-  DROVER_RETURN_IF_ERROR(document.status());
-  AlertRecord record;
-  if (!record.ParseFromString(document->body)) {
-    return absl::DataLossError(absl::StrCat("the stored alert ", key, " is damaged"));
-  }
-  return record;
-}
-
 }  // namespace
 
 AgentFacts::AgentFacts(Store* store, Inventory* inventory, EventLog* events,
-                       CommandTracker* commands, MailQueue* mails, Clock* clock)
-    : store_(store),
-      inventory_(inventory),
-      events_(events),
-      commands_(commands),
-      mails_(mails),
-      clock_(clock) {}
+                       CommandTracker* commands, Clock* clock)
+    : store_(store), inventory_(inventory), events_(events), commands_(commands), clock_(clock) {}
 
 absl::Status AgentFacts::DropLeftovers() {
-  std::vector<Document> alerts;
-  DROVER_RETURN_IF_ERROR(store_->Read([&](StoreReader& reader) -> absl::Status {
-    DROVER_ASSIGN_OR_RETURN(alerts, reader.List(Table::kAlerts, ListQuery()));
-    return absl::OkStatus();
-  }));
-  for (const Document& alert : alerts) {
-    const std::string uid = alert.key.substr(0, alert.key.find('/'));
-    if (inventory_->GetVmByUid(uid).ok()) continue;
-    DROVER_RETURN_IF_ERROR(store_->Write(
-        [&](StoreWriter& writer) { return writer.Delete(Table::kAlerts, alert.key); }));
-  }
   for (const std::string& uid : commands_->Vms()) {
     if (!inventory_->GetVmByUid(uid).ok()) DROVER_RETURN_IF_ERROR(commands_->ForgetVm(uid));
   }
@@ -175,7 +147,6 @@ absl::Status AgentFacts::OnEvents(absl::string_view vm_uid, const std::vector<Ag
     return StoreEvents(writer, vm_uid, vm, events, stored);
   }));
   events_->Announce(stored);
-  if (mails_ != nullptr && !stored.empty()) mails_->Wake();
   return absl::OkStatus();
 }
 
@@ -194,31 +165,12 @@ absl::Status AgentFacts::StoreEvents(StoreWriter& writer, absl::string_view vm_u
     if (auto entry = EntryOfRecovery(event)) {
       DROVER_RETURN_IF_ERROR(events_->LogIn(writer, *entry));
     }
-    DROVER_RETURN_IF_ERROR(AlertIn(writer, vm_uid, event));
     agent.set_last_event(one.sequence());
     stored.push_back(std::move(event));
   }
   if (stored.empty()) return absl::OkStatus();
   document.body = agent.SerializeAsString();
   return writer.Put(Table::kAgents, document);
-}
-
-absl::Status AgentFacts::AlertIn(StoreWriter& writer, absl::string_view vm_uid,
-                                 const Event& event) {
-  if (mails_ == nullptr) return absl::OkStatus();
-  std::vector<std::string> owners;
-  if (auto type = inventory_->GetType(event.type()); type.ok()) {
-    owners = OwnersOf(*type, event.subject());
-  }
-  if (owners.empty()) return absl::OkStatus();
-  const std::string key = absl::StrCat(vm_uid, "/", event.subject());
-  DROVER_ASSIGN_OR_RETURN(std::optional<AlertRecord> known, ReadAlert(writer, key));
-  std::optional<AlertDecision> decision = DecideAlert(event, known, owners, clock_->Now());
-  if (!decision) return absl::OkStatus();
-  DROVER_RETURN_IF_ERROR(
-      writer.Put(Table::kAlerts, {key, "", decision->record.SerializeAsString()}));
-  if (decision->mail.to.empty()) return absl::OkStatus();
-  return mails_->PutIn(writer, decision->mail);
 }
 
 absl::Status AgentFacts::OnCommandUpdate(absl::string_view vm_uid,

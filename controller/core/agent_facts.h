@@ -1,6 +1,5 @@
 // What the agents tell, taken into the model: who is connected, services, samples, and the events
-// of their guests, each stored once (MON-3). Owners are told of outages in the same transaction
-// (MON-2).
+// of their guests, each stored once (MON-3).
 //
 // Thread promise: the listener's methods from any thread; those of one VM come one after the other.
 // Survives a restart: events, and which of them are stored.
@@ -18,7 +17,6 @@
 #include "controller/core/command_tracker.h"
 #include "controller/core/event_log.h"
 #include "controller/core/inventory.h"
-#include "controller/core/mail_queue.h"
 #include "controller/core/ports.h"
 #include "controller/core/samples.h"
 
@@ -26,9 +24,8 @@ namespace drover::core {
 
 class AgentFacts : public AgentListener {
  public:
-  // `mails` is nullptr where no mail server is set up.
   AgentFacts(Store* store, Inventory* inventory, EventLog* events, CommandTracker* commands,
-             MailQueue* mails, Clock* clock);
+             Clock* clock);
 
   // Before the first agent comes: where samples are kept. Null, or never called = nowhere.
   void SetSamples(SampleStore* samples) { samples_ = samples; }
@@ -52,20 +49,17 @@ class AgentFacts : public AgentListener {
   // False when the VM is not there.
   bool Change(absl::string_view vm_uid, absl::FunctionRef<void(drover::v1::Vm&)> change);
   void Record(drover::v1::Event event);
-  // Commands and alerts of VMs that are gone.
+  // Commands of VMs that are gone.
   absl::Status DropLeftovers();
   void OnTypeChanged(absl::string_view type) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status StoreEvents(StoreWriter& writer, absl::string_view vm_uid, const drover::v1::Vm& vm,
                            const std::vector<drover::agent::v1::AgentEvent>& told,
                            std::vector<drover::v1::Event>& stored);
-  absl::Status AlertIn(StoreWriter& writer, absl::string_view vm_uid,
-                       const drover::v1::Event& event);
 
   Store* const store_;
   Inventory* const inventory_;
   EventLog* const events_;
   CommandTracker* const commands_;
-  MailQueue* const mails_;
   Clock* const clock_;
   AgentGateway* gateway_ = nullptr;
   SampleStore* samples_ = nullptr;

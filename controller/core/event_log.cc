@@ -55,8 +55,14 @@ absl::Status EventLog::RecordIn(StoreWriter& writer, drover::v1::Event* event) {
     absl::MutexLock lock(&mutex_);
     if (told_ < 0) told_ = sequence - 1;
   }
+  for (const auto& follower : followers_) DROVER_RETURN_IF_ERROR(follower(writer, *event));
   if (event->severity() != drover::v1::Event::SEVERITY_ERROR) return absl::OkStatus();
   return log_.Append(writer, ErrorEntryOf(*event));
+}
+
+void EventLog::OnRecord(
+    std::function<absl::Status(StoreWriter&, const drover::v1::Event&)> follower) {
+  followers_.push_back(std::move(follower));
 }
 
 void EventLog::OnEvent(std::function<void(const drover::v1::Event&)> listener) {

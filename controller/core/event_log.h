@@ -35,6 +35,9 @@ class EventLog {
   // the listeners. (When it does not, the next Announce tells them.)
   absl::Status RecordIn(StoreWriter& writer, drover::v1::Event* event);
   void Announce(const std::vector<drover::v1::Event>& events);
+  // Called within the transaction that appends an event, maybe more than once; what it writes and
+  // its error are the transaction's. Before the first event.
+  void OnRecord(std::function<absl::Status(StoreWriter&, const drover::v1::Event&)> follower);
   // Called after an event is durable, in order.
   void OnEvent(std::function<void(const drover::v1::Event&)> listener);
 
@@ -70,6 +73,7 @@ class EventLog {
   Clock* const clock_;
   ChainedLog log_;
   LogArchive archive_;
+  std::vector<std::function<absl::Status(StoreWriter&, const drover::v1::Event&)>> followers_;
   absl::Mutex mutex_;
   std::vector<std::function<void(const drover::v1::Event&)>> listeners_ ABSL_GUARDED_BY(mutex_);
   // All events up to this number were told; -1 before the first is recorded.

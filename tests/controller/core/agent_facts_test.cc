@@ -4,7 +4,6 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "controller/core/alert_policy.h"
 #include "controller/core/command_tracker.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -55,16 +54,6 @@ class RecordingGateway : public AgentGateway {
   std::vector<std::string> changed;
 };
 
-class FakeMailer : public Mailer {
- public:
-  absl::Status Send(const Mail& mail) override {
-    mails.push_back(mail);
-    return result;
-  }
-  std::vector<Mail> mails;
-  absl::Status result;
-};
-
 AgentEvent GivenUp(int64_t sequence, absl::Time time) {
   AgentEvent event;
   event.set_sequence(sequence);
@@ -102,18 +91,15 @@ class AgentFactsTest : public ::testing::Test {
   void Restart() {
     facts_.reset();
     commands_.reset();
-    mails_.reset();
     events_.reset();
     inventory_.reset();
     files_.Reopen();
     inventory_ = std::make_unique<Inventory>(&files_.store(), &files_.vault(), &files_.clock());
     events_ = std::make_unique<EventLog>(&files_.store(), &files_.vault(), &files_.clock(),
                                          files_.directory());
-    mails_ = std::make_unique<MailQueue>(&files_.store(), &files_.vault(), &mailer_, events_.get(),
-                                         &files_.clock());
     commands_ = std::make_unique<CommandTracker>(&files_.store(), &files_.vault(), &files_.clock());
     facts_ = std::make_unique<AgentFacts>(&files_.store(), inventory_.get(), events_.get(),
-                                          commands_.get(), mails_.get(), &files_.clock());
+                                          commands_.get(), &files_.clock());
     ASSERT_TRUE(inventory_->Load().ok());
     ASSERT_TRUE(commands_->Load().ok());
     commands_->SetGateway(&gateway_);
@@ -156,10 +142,8 @@ class AgentFactsTest : public ::testing::Test {
 
   testing::TestStore files_;
   RecordingGateway gateway_;
-  FakeMailer mailer_;
   std::unique_ptr<Inventory> inventory_;
   std::unique_ptr<EventLog> events_;
-  std::unique_ptr<MailQueue> mails_;
   std::unique_ptr<CommandTracker> commands_;
   std::unique_ptr<AgentFacts> facts_;
   std::vector<std::string> kinds_;
@@ -227,46 +211,6 @@ TEST_F(AgentFactsTest, OutagesAreInThePlatformLogWithTheirTimes) {
   EXPECT_EQ(FromProto(last_.time()), Now());
 }
 
-TEST_F(AgentFactsTest, OwnersGetOneMailForAnOutage) {
-  ASSERT_TRUE(
-      facts_->OnEvents("uid-1", {Died(1, Now()), GivenUp(2, Now()), GivenUp(3, Now())}).ok());
-  // The queue is in the store: a controller that died before sending sends it later.
-  Restart();
-  ASSERT_TRUE(mails_->SendDue().ok());
-  ASSERT_THAT(mailer_.mails, SizeIs(1));
-  EXPECT_THAT(mailer_.mails[0].to, ElementsAre("nginx@example.net", "web@example.net"));
-  EXPECT_THAT(mailer_.mails[0].subject, HasSubstr("given up: nginx on web-1"));
-  EXPECT_THAT(mailer_.mails[0].text, HasSubstr("bind: address in use"));
-  EXPECT_THAT(mailer_.mails[0].text, HasSubstr("Attempts: 3"));
-  ASSERT_TRUE(mails_->SendDue().ok());
-  EXPECT_THAT(mailer_.mails, SizeIs(1));
-  ASSERT_TRUE(facts_->OnEvents("uid-1", {Recovered(4, Now())}).ok());
-  ASSERT_TRUE(mails_->SendDue().ok());
-  ASSERT_THAT(mailer_.mails, SizeIs(2));
-  EXPECT_THAT(mailer_.mails[1].subject, HasSubstr("recovered"));
-  EXPECT_EQ(mailer_.mails[1].thread, mailer_.mails[0].thread);
-}
-
-TEST_F(AgentFactsTest, MailWaitsForItsServerAndIsGivenUpAloud) {
-  mailer_.result = absl::UnavailableError("no connection");
-  ASSERT_TRUE(facts_->OnEvents("uid-1", {GivenUp(1, Now())}).ok());
-  auto next = mails_->SendDue();
-  ASSERT_TRUE(next.ok());
-  EXPECT_EQ(*next, Now() + absl::Seconds(30));
-  ASSERT_TRUE(mails_->SendDue().ok());
-  EXPECT_THAT(mailer_.mails, SizeIs(1));
-  files_.clock().Advance(absl::Seconds(30));
-  ASSERT_TRUE(mails_->SendDue().ok());
-  EXPECT_THAT(mailer_.mails, SizeIs(2));
-  mailer_.result = absl::FailedPreconditionError("550 unknown");
-  files_.clock().Advance(absl::Hours(1));
-  next = mails_->SendDue();
-  ASSERT_TRUE(next.ok());
-  EXPECT_EQ(*next, absl::InfiniteFuture());
-  EXPECT_EQ(last_.kind(), "mail.refused");
-  EXPECT_THAT(last_.message(), HasSubstr("550 unknown"));
-}
-
 TEST_F(AgentFactsTest, AgentsLearnOfChangedServicesAtOnce) {
   auto before = facts_->DesiredStateOf("uid-1");
   ASSERT_TRUE(before.ok());
@@ -304,7 +248,6 @@ TEST_F(AgentFactsTest, StateAndSamplesAreInTheModel) {
 }
 
 TEST_F(AgentFactsTest, NothingIsLeftOfAVmThatIsGone) {
-  ASSERT_TRUE(facts_->OnEvents("uid-1", {GivenUp(1, Now())}).ok());
   Command command;
   command.set_id("c1");
   *command.mutable_expire_time() = ToProto(Now() + absl::Minutes(1));
@@ -320,11 +263,9 @@ TEST_F(AgentFactsTest, NothingIsLeftOfAVmThatIsGone) {
     return found;
   };
   Restart();
-  EXPECT_EQ(count(Table::kAlerts), 1);
   EXPECT_EQ(count(Table::kCommands), 1);
   ASSERT_TRUE(inventory_->RemoveVm("vms/web-1").ok());
   Restart();
-  EXPECT_EQ(count(Table::kAlerts), 0);
   EXPECT_EQ(count(Table::kCommands), 0);
 }
 
@@ -464,42 +405,6 @@ TEST_F(CommandTrackerTest, SecretsOfCommandsAreSealed) {
   ASSERT_TRUE(facts_->OnConnected("uid-1", {}).ok());
   ASSERT_THAT(gateway_.sent, SizeIs(1));
   EXPECT_EQ(gateway_.sent[0].set_password().password(), "new-password-9");
-}
-
-// ---------------------------------------------------------------- alerts
-
-// A letter for each event: g given up, r recovered, and minutes between them; M for each mail.
-TEST(DecideAlert, MailsOncePerOutageAndFoldsRepeats) {
-  const std::pair<const char*, const char*> rows[] = {
-      {"r", "M"},      {"g", "M"},       {"g1g1g", "M"},       {"g1r", "MM"},
-      {"g1r1r", "MM"}, {"r1r1r", "M"},   {"r1r40r", "MM"},     {"r1g", "MM"},
-      {"g50g", "M"},   {"g1r1g", "MMM"}, {"r10r10r10r", "MM"},
-  };
-  for (const auto& [text, mails] : rows) {
-    std::optional<AlertRecord> known;
-    absl::Time now = absl::FromUnixSeconds(1767225600);
-    std::string sent;
-    int minutes = 0;
-    for (char c : std::string(text)) {
-      if (c >= '0' && c <= '9') {
-        minutes = minutes * 10 + (c - '0');
-        continue;
-      }
-      now += absl::Minutes(std::exchange(minutes, 0));
-      drover::v1::Event event;
-      event.set_kind(c == 'g' ? "service.given_up" : "service.recovered");
-      event.set_vm("vms/web-1");
-      event.set_subject("nginx");
-      auto decision = DecideAlert(event, known, {"a@example.net"}, now);
-      ASSERT_TRUE(decision.has_value());
-      if (!decision->mail.to.empty()) sent += "M";
-      known = decision->record;
-    }
-    EXPECT_EQ(sent, mails) << text;
-  }
-  drover::v1::Event other;
-  other.set_kind("service.died");
-  EXPECT_FALSE(DecideAlert(other, std::nullopt, {"a@example.net"}, absl::UnixEpoch()).has_value());
 }
 
 }  // namespace
