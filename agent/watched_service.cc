@@ -264,6 +264,31 @@ void WatchedService::ProbeChanged(bool healthy, const std::string& detail) {
     event.mutable_service_unhealthy()->set_detail(last_output_);
   }
   surroundings_->emit(std::move(event));
+  if (healthy || !spec_.probe().restart()) return;
+  // Not from within the probe, which this destroys.
+  loop_->Post([this, alive = alive_] {
+    if (*alive && phase_ == Phase::kRunning && unhealthy_) EndHung();
+  });
+}
+
+// By signals alone: what hangs does not answer its stop command.
+void WatchedService::EndHung() {
+  const int32_t pid = held_->pid();
+  const std::string how = "ended, because its probe failed";
+  CancelTimers();
+  probe_.reset();
+  const bool first = !died_at_;
+  OpenOutage(how);
+  if (first) EmitDied(how, pid);
+  hung_ = true;
+  child_.reset();
+  child_exit_.reset();
+  killed_ = ending_ = false;
+  terminated_.clear();
+  deadline_ = loop_->clock().Uptime() + kTermination;
+  poll_interval_ = kFirstPoll;
+  Enter(Phase::kStopping);
+  PollStop();
 }
 
 // ---------------------------------------------------------------- starting
@@ -400,7 +425,7 @@ void WatchedService::Start(Done done) {
   if (phase_ == Phase::kStarting) return;
   CancelTimers();
   attempts_ = 0;
-  stopped_on_order_ = false;
+  stopped_on_order_ = hung_ = false;
   // What it ended was told as given up, or is not over yet.
   absent_since_ = loop_->clock().Now();
   if (!LookFor()) StartAttempt();
@@ -419,6 +444,7 @@ void WatchedService::BeginStop(bool then_start, Done done) {
   }
   order_ = std::move(done);
   then_start_ = then_start;
+  hung_ = false;
   CancelTimers();
   probe_.reset();
   died_at_.reset();
@@ -499,6 +525,7 @@ void WatchedService::Stopped() {
   held_.reset();
   child_.reset();
   absent_since_ = loop_->clock().Now();
+  if (std::exchange(hung_, false)) return Next();
   if (std::exchange(then_start_, false)) return StartAttempt();
   Enter(Phase::kStopped);
   Answer(absl::OkStatus());
@@ -509,13 +536,15 @@ void WatchedService::StopFailed(const std::string& reason) {
   auto finish = [this, reason, alive = alive_](absl::Status) {
     if (!*alive || phase_ != Phase::kStopping) return;
     stopped_on_order_ = restart_ordered_ = then_start_ = false;
+    const bool hung = std::exchange(hung_, false);
     child_.reset();
     // Taken out first: adopting it would answer that all is well.
     auto done = std::exchange(order_, nullptr);
     const std::string output = CleanText(output_.Tail(kOutputInEvents), kOutputInEvents);
     if (!LookFor()) {
       order_ = std::move(done);
-      stopped_on_order_ = true;
+      stopped_on_order_ = !hung;
+      hung_ = hung;
       return Stopped();
     }
     if (done) {

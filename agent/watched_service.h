@@ -110,6 +110,7 @@ class WatchedService {
   void SignalForStop(const std::vector<ProcessInfo>& left);
   void Stopped();
   void StopFailed(const std::string& reason);
+  void EndHung();
   void ProbeChanged(bool healthy, const std::string& detail);
   void Answer(absl::Status status);
   void CancelTimers();
@@ -134,6 +135,8 @@ class WatchedService {
   bool stopped_on_order_ = false;
   bool restart_ordered_ = false;
   bool unhealthy_ = false;
+  // It is being ended because its probe failed, to be started again as a dead one is.
+  bool hung_ = false;
   // Since when it is missing; the outage, once it is one.
   absl::Time absent_since_;
   std::optional<absl::Time> died_at_;

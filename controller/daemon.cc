@@ -26,6 +26,7 @@
 #include "controller/api/log_service.h"
 #include "controller/api/operation_service.h"
 #include "controller/api/people_service.h"
+#include "controller/api/platform_service.h"
 #include "controller/api/server.h"
 #include "controller/api/upgrade_service.h"
 #include "controller/api/vm_service.h"
@@ -47,6 +48,7 @@
 #include "controller/core/operation_events.h"
 #include "controller/core/operation_runner.h"
 #include "controller/core/people.h"
+#include "controller/core/platform_health.h"
 #include "controller/core/profiles.h"
 #include "controller/core/reachability.h"
 #include "controller/core/request_ledger.h"
@@ -61,6 +63,7 @@
 #include "controller/store/sample_store.h"
 #include "controller/store/sqlite_store.h"
 #include "controller/system_clock.h"
+#include "controller/system_facts.h"
 #include "controller/vsphere/connector.h"
 #include "proto/support/log.h"
 #include "proto/support/status.h"
@@ -150,6 +153,7 @@ class Daemon::Parts {
   void OpenFeed();
   void OpenServices();
   void OpenApi();
+  core::HealthSources HealthSourcesOf();
   int CountRunning();
   void WriteAgentLog(drover::v1::LogEntry entry);
   api::Gate NewGate();
@@ -196,6 +200,7 @@ class Daemon::Parts {
   std::unique_ptr<core::Configurations> configurations_;
   std::unique_ptr<core::ReachabilitySweep> sweep_;
   std::unique_ptr<core::ChangeHub> hub_;
+  std::unique_ptr<core::PlatformHealth> health_;
 
   std::unique_ptr<api::CallLog> call_log_;
   std::unique_ptr<api::Dispatcher> dispatcher_;
@@ -205,6 +210,7 @@ class Daemon::Parts {
   std::unique_ptr<api::GuestService> guest_service_;
   std::unique_ptr<api::UpgradeService> upgrade_service_;
   std::unique_ptr<api::ActivityService> activity_service_;
+  std::unique_ptr<api::PlatformService> platform_service_;
 
   std::unique_ptr<agents::LinkServer> link_server_;
   std::unique_ptr<api::Server> server_;
@@ -412,6 +418,26 @@ void Daemon::Parts::OpenServices() {
   activity_service_ = std::make_unique<api::ActivityService>(
       inventory_.get(), events_.get(), hub_.get(), sweep_.get(), [this] { return CountRunning(); });
   activity_service_->Register(*dispatcher_);
+  health_ = std::make_unique<core::PlatformHealth>(HealthSourcesOf());
+  platform_service_ = std::make_unique<api::PlatformService>(health_.get(), mailer_.get(),
+                                                             alerts_.get(), config_.smtp);
+  platform_service_->Register(*dispatcher_);
+}
+
+core::HealthSources Daemon::Parts::HealthSourcesOf() {
+  core::HealthSources sources;
+  sources.store = store_.get();
+  sources.inventory = inventory_.get();
+  sources.events = events_.get();
+  sources.runner = runner_.get();
+  sources.sweep = sweep_.get();
+  sources.clock = &clock_;
+  sources.sweep_interval = absl::Seconds(config_.sweep_seconds);
+  sources.mail_server = config_.smtp;
+  sources.version = DROVER_VERSION;
+  sources.disk = [this] { return DiskOf(config_.directory); };
+  sources.clock_synchronised = ClockIsSynchronised;
+  return sources;
 }
 
 // Operations of their own that are under way; a page is more than ever run at a time.

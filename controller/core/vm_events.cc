@@ -51,16 +51,20 @@ Event Died(const AgentEvent& told, const Vm& vm) {
 
 Event Recovered(const AgentEvent& told, const Vm& vm) {
   const auto& recovered = told.service_recovered();
-  Event event =
-      VmEvent("service.recovered", Event::SEVERITY_INFO, vm,
-              absl::StrCat("service ", recovered.service(), " of ", Where(vm), " runs again since ",
-                           TimeText(told.time()), " after ", recovered.attempts(),
-                           recovered.attempts() == 1 ? " attempt" : " attempts", "; it died at ",
-                           TimeText(recovered.died_at())));
+  // One that did not answer for a while was not dead.
+  const bool died = recovered.has_died_at();
+  Event event = VmEvent(
+      "service.recovered", Event::SEVERITY_INFO, vm,
+      died ? absl::StrCat("service ", recovered.service(), " of ", Where(vm), " runs again since ",
+                          TimeText(told.time()), " after ", recovered.attempts(),
+                          recovered.attempts() == 1 ? " attempt" : " attempts", "; it died at ",
+                          TimeText(recovered.died_at()))
+           : absl::StrCat("service ", recovered.service(), " of ", Where(vm),
+                          " answers again since ", TimeText(told.time())));
   event.set_subject(recovered.service());
-  Attribute(event, "attempts", absl::StrCat(recovered.attempts()));
+  if (died) Attribute(event, "attempts", absl::StrCat(recovered.attempts()));
   Attribute(event, "pid", absl::StrCat(recovered.pid()));
-  Attribute(event, "died_at", TimeText(recovered.died_at()));
+  if (died) Attribute(event, "died_at", TimeText(recovered.died_at()));
   Attribute(event, "recovered_at", TimeText(told.time()));
   return event;
 }

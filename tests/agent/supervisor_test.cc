@@ -524,6 +524,47 @@ TEST_F(SupervisorTest, AProbeTellsAHungServiceAndItsReturn) {
   EXPECT_EQ(events_[0].service_unhealthy().detail(), "the command ended with exit code 1");
 }
 
+// A stopped process answers neither its probe nor SIGTERM.
+TEST_F(SupervisorTest, AHungServiceIsEndedAndStartedAgainWhereItsProbeSaysSo) {
+  ServiceSpec spec = Foreground();
+  spec.set_stop_command("false");
+  spec.mutable_probe()->set_command(absl::StrCat("test ! -e ", dir_.File("hung")));
+  spec.mutable_probe()->set_interval_seconds(2);
+  spec.mutable_probe()->set_timeout_seconds(600);
+  spec.mutable_probe()->set_restart(true);
+  Apply({spec});
+  UntilRunning();
+  const pid_t first = Status().pid();
+  kill(first, SIGSTOP);
+  testing::WriteFile(dir_.File("hung"), "");
+  loop_.UntilAdvancing(absl::Milliseconds(20), [&] { return events_.size() == 2; });
+  unlink(dir_.File("hung").c_str());
+  loop_.UntilAdvancing(absl::Milliseconds(20),
+                       [&] { return Is(ServiceStatus::STATE_RUNNING) && Status().pid() != first; });
+  EXPECT_NE(kill(first, 0), 0);
+  loop_.Pass(absl::Seconds(4));
+  EXPECT_THAT(Events(), ElementsAre("unhealthy", "died: ended, because its probe failed",
+                                    "recovered after 1"));
+  EXPECT_TRUE(events_[2].service_recovered().has_died_at());
+  EXPECT_EQ(Status().restarts(), 1);
+}
+
+TEST_F(SupervisorTest, AServiceThatHangsEachTimeIsGivenUp) {
+  ServiceSpec spec = Foreground();
+  spec.set_attempts(2);
+  spec.mutable_probe()->set_command("false");
+  spec.mutable_probe()->set_interval_seconds(1);
+  spec.mutable_probe()->set_timeout_seconds(600);
+  spec.mutable_probe()->set_threshold(1);
+  spec.mutable_probe()->set_restart(true);
+  Apply({spec});
+  loop_.UntilAdvancing(absl::Milliseconds(20), [&] { return Is(ServiceStatus::STATE_GIVEN_UP); });
+  loop_.Pass(absl::Minutes(5));
+  EXPECT_THAT(Events(), ElementsAre("unhealthy", "died: ended, because its probe failed",
+                                    "unhealthy", "unhealthy", "given up after 2"));
+  EXPECT_TRUE(Is(ServiceStatus::STATE_GIVEN_UP));
+}
+
 TEST_F(SupervisorTest, AClockThatJumpsRestartsNothing) {
   Apply({Foreground()});
   UntilRunning();

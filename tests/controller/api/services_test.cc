@@ -13,6 +13,7 @@
 #include "controller/api/guest_service.h"
 #include "controller/api/inventory_service.h"
 #include "controller/api/operation_service.h"
+#include "controller/api/platform_service.h"
 #include "controller/api/vm_service.h"
 #include "controller/core/change_hub.h"
 #include "controller/core/guest_operations.h"
@@ -40,6 +41,7 @@ class ServicesTest : public ::testing::Test {
     operations_.Register(dispatcher_);
     guests_.Register(dispatcher_);
     activity_.Register(dispatcher_);
+    platform_.Register(dispatcher_);
   }
 
   absl::StatusOr<std::unique_ptr<Message>> CallJson(const std::string& method,
@@ -85,7 +87,83 @@ class ServicesTest : public ::testing::Test {
   GuestService guests_{&bench_.inventory(), &guest_operations_};
   ActivityService activity_{&bench_.inventory(), &bench_.events(), &hub_, &sweep_,
                             [] { return 7; }};
+
+  // A mail server that answers as it was told to.
+  class FakeMailer : public core::Mailer {
+   public:
+    absl::Status Send(const core::Mail& mail) override {
+      last = mail;
+      return answer;
+    }
+    core::Mail last;
+    absl::Status answer;
+  };
+  static core::HealthSources SourcesOf(core::VmTestBench& bench, core::ReachabilitySweep* sweep) {
+    core::HealthSources sources;
+    sources.store = &bench.store();
+    sources.inventory = &bench.inventory();
+    sources.events = &bench.events();
+    sources.runner = &bench.runner();
+    sources.sweep = sweep;
+    sources.clock = &bench.files().clock();
+    sources.sweep_interval = absl::Seconds(3);
+    sources.disk = [] { return core::DiskFacts{"/", 1 << 30, 1 << 30, 100, 100}; };
+    sources.clock_synchronised = [] { return std::optional<bool>(); };
+    return sources;
+  }
+  FakeMailer mailer_;
+  core::MailQueue mails_{&bench_.store(), &bench_.files().vault(), &mailer_, &bench_.events(),
+                         &bench_.files().clock()};
+  core::AlertDesk alerts_{&bench_.store(), &bench_.files().vault(), &bench_.inventory(), &mails_,
+                          &bench_.files().clock()};
+  core::PlatformHealth health_{SourcesOf(bench_, &sweep_)};
+  PlatformService platform_{&health_, &mailer_, &alerts_, "smtp.lab:25"};
 };
+
+TEST_F(ServicesTest, TestMailGoesAtOnceAndTellsWhatTheServerSaid) {
+  const std::string method = "ActivityService/SendTestMail";
+  auto sent = Good<v1::SendTestMailResponse>(method, R"({"to":"ops@lab.example"})");
+  EXPECT_EQ(sent.server(), "smtp.lab:25");
+  EXPECT_THAT(mailer_.last.to, ElementsAre("ops@lab.example"));
+  EXPECT_EQ(mailer_.last.subject, "[Drover] test mail");
+  Good<v1::SendTestMailResponse>(method, R"({"to":"ops@lab.example","language":"zh-CN"})");
+  EXPECT_EQ(mailer_.last.subject, "[Drover] 测试邮件");
+  core::UserRecord user;
+  user.mutable_user()->set_mail("li@lab.example");
+  user.mutable_user()->set_language("zh-CN");
+  ASSERT_TRUE(bench_.store()
+                  .Write([&](core::StoreWriter& writer) {
+                    return writer.Put(core::Table::kUsers, {"li", "", user.SerializeAsString()});
+                  })
+                  .ok());
+  Good<v1::SendTestMailResponse>(method, R"({"to":"li@lab.example"})");
+  EXPECT_EQ(mailer_.last.subject, "[Drover] 测试邮件");
+  mailer_.answer = absl::UnavailableError("no connection");
+  EXPECT_EQ(ReasonOf(CallJson(method, R"({"to":"ops@lab.example"})").status()),
+            "MAIL_SERVER_UNREACHABLE");
+  mailer_.answer = absl::FailedPreconditionError("550 unknown");
+  EXPECT_EQ(ReasonOf(CallJson(method, R"({"to":"ops@lab.example"})").status()), "MAIL_REFUSED");
+  for (const char* bad : {R"({})", R"({"to":"nobody"})", R"({"to":"a@b.c","language":"fr"})"}) {
+    EXPECT_EQ(CallJson(method, bad).status().code(), absl::StatusCode::kInvalidArgument) << bad;
+  }
+  Dispatcher without{gate_.AsGate(), &log_};
+  PlatformService silent{&health_, nullptr, nullptr, ""};
+  silent.Register(without);
+  const auto* descriptor = FindMethod(method);
+  std::unique_ptr<Message> request = NewMessage(*descriptor->input_type());
+  ASSERT_TRUE(FromJson(R"({"to":"ops@lab.example"})", request.get()).ok());
+  EXPECT_EQ(
+      ReasonOf(without.Dispatch(*descriptor, {"system", "10.9.8.7"}, std::move(request)).status()),
+      "MAIL_NOT_CONFIGURED");
+}
+
+TEST_F(ServicesTest, PlatformHealthHasAllChecks) {
+  const auto health = Good<v1::PlatformHealth>("ActivityService/GetPlatformHealth", "{}");
+  std::vector<std::string> names;
+  for (const auto& check : health.checks()) names.push_back(check.name());
+  EXPECT_THAT(names, ElementsAre("store", "disk", "clock", "hypervisors", "agents", "mail", "sweep",
+                                 "operations", "log"));
+}
 
 struct Bad {
   const char* method;

@@ -40,6 +40,13 @@ class FakeMailer : public Mailer {
     }
     return subjects;
   }
+  Mail LastTo(const std::string& address) const {
+    Mail last;
+    for (const Mail& mail : mails) {
+      if (mail.to == std::vector<std::string>{address}) last = mail;
+    }
+    return last;
+  }
   std::vector<Mail> mails;
   std::map<std::string, absl::Status> answers;
   absl::Status all;
@@ -154,15 +161,16 @@ TEST_F(AlertDeskTest, EachOwnerGetsOneMailInTheirLanguage) {
               ElementsAre("[Drover] given up: nginx on web-1 (10.0.0.1)"));
   EXPECT_THAT(mailer_.To("web@example.net"),
               ElementsAre("[Drover] 放弃重启：web-1 (10.0.0.1) 上的 nginx"));
-  EXPECT_THAT(mailer_.mails[0].text, HasSubstr("bind: address in use"));
-  EXPECT_THAT(mailer_.mails[0].text, HasSubstr("Attempts: 3"));
+  const Mail first = mailer_.LastTo("nginx@example.net");
+  EXPECT_THAT(first.text, HasSubstr("bind: address in use"));
+  EXPECT_THAT(first.text, HasSubstr("Attempts: 3"));
   After(absl::Hours(2));
   EXPECT_THAT(mailer_.mails, SizeIs(2));
   Happens("service.recovered", 1, "nginx");
   After(absl::Seconds(15));
   ASSERT_THAT(mailer_.mails, SizeIs(4));
-  EXPECT_THAT(mailer_.mails[2].subject, HasSubstr("recovered"));
-  EXPECT_EQ(mailer_.mails[2].thread, mailer_.mails[0].thread);
+  EXPECT_THAT(mailer_.LastTo("nginx@example.net").subject, HasSubstr("recovered"));
+  EXPECT_EQ(mailer_.LastTo("nginx@example.net").thread, first.thread);
 }
 
 TEST_F(AlertDeskTest, ManyOfOneEnvironmentMakeOneMail) {
@@ -184,7 +192,7 @@ TEST_F(AlertDeskTest, ALostHostIsOneMailAndItsVmsAreSilent) {
   HostIs("h1", true);
   After(absl::Seconds(20));
   ASSERT_THAT(mailer_.To("web@example.net"), ElementsAre("[Drover] 主机失联：h1"));
-  EXPECT_THAT(mailer_.mails[0].text, HasSubstr("(20): web-1, "));
+  EXPECT_THAT(mailer_.LastTo("web@example.net").text, HasSubstr("(20): web-1, "));
   // Those of the other host are told when nothing is known of theirs.
   After(absl::Seconds(45));
   EXPECT_THAT(mailer_.To("web@example.net"),
@@ -220,11 +228,7 @@ TEST_F(AlertDeskTest, WhatIsTooMuchForAnHourIsTheListAtItsEnd) {
   EXPECT_THAT(mailer_.To("nginx@example.net"), SizeIs(3));
   After(absl::Hours(1));
   ASSERT_THAT(mailer_.To("nginx@example.net"), SizeIs(4));
-  const auto& last = mailer_.mails;
-  std::string text;
-  for (const Mail& mail : last) {
-    if (mail.to.front() == "nginx@example.net") text = mail.text;
-  }
+  const std::string text = mailer_.LastTo("nginx@example.net").text;
   EXPECT_EQ(mailer_.To("nginx@example.net")[3], "[Drover] 3 mails were held back");
   for (int i = 4; i <= 6; ++i) {
     EXPECT_THAT(text, HasSubstr(absl::StrCat("given up: nginx on web-", i)));
