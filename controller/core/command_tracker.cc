@@ -100,39 +100,71 @@ absl::Status CommandTracker::Write(const CommandRecord& record) {
 
 absl::Status CommandTracker::Order(absl::string_view vm_uid, const Command& command,
                                    absl::string_view operation, Watcher watcher) {
+  std::vector<Given> orders;
+  orders.push_back({std::string(vm_uid), command, std::string(operation), std::move(watcher)});
+  return OrderAll(std::move(orders));
+}
+
+absl::StatusOr<CommandTracker::Tracked> CommandTracker::NewCommand(Given given) {
+  Tracked tracked;
+  tracked.watcher = std::move(given.watcher);
+  CommandRecord& record = tracked.record;
+  record.set_vm_uid(std::move(given.vm_uid));
+  record.set_operation(std::move(given.operation));
+  *record.mutable_create_time() = ToProto(clock_->Now());
+  *record.mutable_command() = std::move(given.command);
+  if (HasSecrets(record.command())) {
+    DROVER_ASSIGN_OR_RETURN(
+        *record.mutable_sealed_command(),
+        vault_->Seal(record.command().SerializeAsString(), Purpose(record.command().id())));
+    ClearSecrets(record.mutable_command());
+  }
+  return tracked;
+}
+
+absl::Status CommandTracker::OrderAll(std::vector<Given> orders) {
   AgentGateway* gateway;
   {
     absl::MutexLock lock(&mutex_);
-    if (auto found = commands_.find(command.id()); found != commands_.end()) {
-      if (!found->second.watcher) found->second.watcher = std::move(watcher);
-      return absl::OkStatus();
-    }
     gateway = gateway_;
+    std::erase_if(orders, [this](Given& given) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      auto found = commands_.find(given.command.id());
+      if (found == commands_.end()) return false;
+      if (!found->second.watcher) found->second.watcher = std::move(given.watcher);
+      return true;
+    });
   }
-  Tracked tracked;
-  tracked.watcher = std::move(watcher);
-  tracked.record.set_vm_uid(std::string(vm_uid));
-  tracked.record.set_operation(std::string(operation));
-  *tracked.record.mutable_create_time() = ToProto(clock_->Now());
-  *tracked.record.mutable_command() = command;
-  // The usual case costs one write.
-  tracked.record.set_handed(gateway != nullptr && gateway->IsConnected(vm_uid));
-  if (HasSecrets(command)) {
-    DROVER_ASSIGN_OR_RETURN(*tracked.record.mutable_sealed_command(),
-                            vault_->Seal(command.SerializeAsString(), Purpose(command.id())));
-    ClearSecrets(tracked.record.mutable_command());
+  if (orders.empty()) return absl::OkStatus();
+  std::vector<Tracked> fresh;
+  for (Given& given : orders) {
+    DROVER_ASSIGN_OR_RETURN(Tracked tracked, NewCommand(std::move(given)));
+    // The usual case costs one write.
+    const bool there = gateway != nullptr && gateway->IsConnected(tracked.record.vm_uid());
+    tracked.record.set_handed(there);
+    fresh.push_back(std::move(tracked));
   }
-  DROVER_RETURN_IF_ERROR(Write(tracked.record));
-  const bool handed = tracked.record.handed();
+  DROVER_RETURN_IF_ERROR(store_->Write([&](StoreWriter& writer) -> absl::Status {
+    for (const Tracked& tracked : fresh) {
+      DROVER_RETURN_IF_ERROR(writer.Put(Table::kCommands, DocumentOf(tracked.record)));
+    }
+    return absl::OkStatus();
+  }));
+  std::vector<CommandRecord> records;
   {
     absl::MutexLock lock(&mutex_);
-    commands_.emplace(command.id(), std::move(tracked));
+    for (Tracked& tracked : fresh) {
+      records.push_back(tracked.record);
+      const std::string id = tracked.record.command().id();
+      commands_.emplace(id, std::move(tracked));
+    }
   }
-  if (handed) {
-    Hand(command.id());
-  } else if (gateway != nullptr && gateway->IsConnected(vm_uid)) {
-    // It came this moment.
-    OnConnected(vm_uid);
+  for (const CommandRecord& record : records) {
+    if (record.handed()) {
+      Hand(record.command().id());
+    } else if (gateway != nullptr && gateway->IsConnected(record.vm_uid())) {
+      // It came this moment.
+      OnConnected(record.vm_uid());
+    }
   }
   return absl::OkStatus();
 }

@@ -33,6 +33,12 @@ class CommandTracker {
   // it is handed to the agent, then the agent's updates, each with its own piece of the output, the
   // final one with all output, durable.
   using Watcher = std::function<void(const Update&)>;
+  struct Given {
+    std::string vm_uid;
+    drover::agent::v1::Command command;
+    std::string operation;
+    Watcher watcher;
+  };
   struct Glance {
     // With all output so far.
     Update update;
@@ -58,6 +64,8 @@ class CommandTracker {
   absl::Status Order(absl::string_view vm_uid, const drover::agent::v1::Command& command,
                      absl::string_view operation, Watcher watcher = nullptr)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  // Many at once, written down together.
+  absl::Status OrderAll(std::vector<Given> orders) ABSL_LOCKS_EXCLUDED(mutex_);
   // What expire times count by.
   absl::Time Now() const { return clock_->Now(); }
   // Where the command is, without waiting; errors and EXPIRED as Wait.
@@ -115,6 +123,7 @@ class CommandTracker {
   // As Wait, but CANCELLED after `patience` too.
   absl::StatusOr<Update> WaitFor(absl::string_view command_id, absl::Duration patience,
                                  std::stop_token stop) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::StatusOr<Tracked> NewCommand(Given given);
   absl::Status Abandon(absl::string_view command_id) ABSL_LOCKS_EXCLUDED(mutex_);
   // Writes down that they may be with the agent; nothing for those that were before.
   absl::Status MarkHanded(const std::vector<std::string>& ids) ABSL_LOCKS_EXCLUDED(mutex_);

@@ -1,9 +1,10 @@
-// The other end for idle_agent: a controller that enrols, welcomes, and asks for COUNT services
-// whose programs are FOLDER/service-N. Writes
+// The other end for benches of one agent: a controller that enrols, welcomes, and asks for COUNT
+// services whose programs are FOLDER/PREFIXn, "service-" without one. With an ARGUMENT they are
+// daemons that are given it, else they are children of the agent. Writes
 // FOLDER/{address,authority.pem,token,bare-key.pem,bare-certificate.pem}; ends when its standard
 // input does.
 //
-//   link_server FOLDER COUNT
+//   link_server FOLDER COUNT [PREFIX ARGUMENT]
 #include <poll.h>
 #include <unistd.h>
 
@@ -16,8 +17,8 @@
 #include "tests/agent/fake_controller.h"
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    fprintf(stderr, "usage: link_server FOLDER COUNT\n");
+  if (argc != 3 && argc != 5) {
+    fprintf(stderr, "usage: link_server FOLDER COUNT [PREFIX ARGUMENT]\n");
     return 2;
   }
   const std::string folder = argv[1];
@@ -37,8 +38,10 @@ int main(int argc, char** argv) {
   for (int i = 0; i < atoi(argv[2]); ++i) {
     auto* spec = desired.mutable_desired_state()->add_services();
     spec->set_name(absl::StrCat("service-", i));
-    spec->set_exe(absl::StrCat(folder, "/service-", i));
-    spec->set_start_command(absl::StrCat("exec ", folder, "/service-", i, " 100000"));
+    const std::string program = absl::StrCat(folder, "/", argc > 3 ? argv[3] : "service-", i);
+    spec->set_exe(program);
+    spec->set_start_command(argc > 3 ? absl::StrCat(program, " ", argv[4], " </dev/null &")
+                                     : absl::StrCat("exec ", program, " 100000"));
   }
   size_t told = 0;
   pollfd input = {STDIN_FILENO, POLLIN, 0};
