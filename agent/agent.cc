@@ -69,6 +69,12 @@ absl::Status Agent::MakeParts(const Config& config, const MachineFacts& machine)
   svn_ = std::make_unique<SvnClient>(loop_, config.state_directory);
   config_orders_->Begin(ConfigOrders::ServicesOf(supervisor_.get()));
   RegisterOrders();
+  DROVER_ASSIGN_OR_RETURN(owner_mails_,
+                          OwnerMails::Open(config.state_directory + "/owner-mails.state", loop_,
+                                           outbox_.get(), [this](v1::AgentEvent event) {
+                                             outbox_->Add(std::move(event));
+                                             link_->EventsWait();
+                                           }));
   wire_ = std::make_unique<GrpcWire>(loop_, config.controller);
   ControllerLink::Parts parts;
   parts.loop = loop_;
@@ -81,6 +87,10 @@ absl::Status Agent::MakeParts(const Config& config, const MachineFacts& machine)
   parts.boot_id = machine.boot_id;
   parts.random = [engine = std::mt19937_64(std::random_device{}())]() mutable {
     return std::uniform_real_distribution<double>(0, 1)(engine);
+  };
+  parts.link_changed = [this](bool established) { owner_mails_->LinkIs(established); };
+  parts.desired_applied = [this](const v1::DesiredState& desired) {
+    owner_mails_->Configure(desired.mail_fallback());
   };
   parts.begin_anew = [this] {
     must_begin_anew_ = true;

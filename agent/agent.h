@@ -18,6 +18,7 @@
 #include "agent/network_change.h"
 #include "agent/network_system.h"
 #include "agent/outbox.h"
+#include "agent/owner_mails.h"
 #include "agent/supervisor.h"
 #include "agent/svn_client.h"
 
@@ -47,6 +48,7 @@ class Agent {
   AgentIdentity identity_;
   bool must_begin_anew_ = false;
   std::unique_ptr<Outbox> outbox_;
+  std::unique_ptr<OwnerMails> owner_mails_;
   std::unique_ptr<Supervisor> supervisor_;
   // The works of the command runner use it.
   std::unique_ptr<SvnClient> svn_;

@@ -128,6 +128,7 @@ void ControllerLink::Closed(const absl::Status& status) {
   }
   writing_ = false;
   updates_.clear();
+  parts_.link_changed(false);
   if (std::exchange(leaving_, false)) {
     attempts_ = 0;
     phase_ = Phase::kWaiting;
@@ -198,6 +199,7 @@ void ControllerLink::Welcomed(const v1::Welcome& welcome) {
   established_at_ = parts_.loop->clock().Uptime();
   last_problem_.clear();
   LogInfo("linked with the controller");
+  parts_.link_changed(true);
   interval_ = SecondsOr(welcome.heartbeat_seconds(), 10, 300);
   sample_interval_ = SecondsOr(welcome.sample_seconds(), 10, 3600);
   parts_.loop->CancelTimer(silence_timer_);
@@ -225,6 +227,7 @@ void ControllerLink::ApplyDesired(const v1::DesiredState& desired) {
     return;
   }
   applied_ = desired.generation();
+  parts_.desired_applied(desired);
   StatusChanged();
   Pump();
 }

@@ -43,6 +43,10 @@ class ControllerLink {
     std::string boot_id;
     // 0 <= x < 1, for the jitter.
     std::function<double()> random;
+    // Welcomed, or lost.
+    std::function<void(bool established)> link_changed = [](bool) {};
+    // Taken into force.
+    std::function<void(const v1::DesiredState&)> desired_applied = [](const v1::DesiredState&) {};
     // Enrolled as another VM: everything must begin anew.
     std::function<void()> begin_anew;
     // Welcomed, on each new stream.

@@ -127,7 +127,7 @@ absl::StatusOr<AgentIdentity> AgentIdentity::Open(const Config& config,
 
 void AgentIdentity::RemoveState() {
   for (const char* name : {"identity.pem", "enrolment-key.pem", "outbox.log", "inbox.log",
-                           "desired.state", "services.state"}) {
+                           "desired.state", "services.state", "owner-mails.state"}) {
     unlink(Path(name).c_str());
   }
 }

@@ -230,6 +230,8 @@ void Describe(Reader& reader, Config& config) {
   reader.Path("mail.password_file", &config.mail_password_file);
   reader.Bool("mail.starttls", &config.mail_starttls);
   reader.Path("configuration.profiles", &config.profiles);
+  reader.Text("mail.agent_relay", &config.agent_relay);
+  reader.Number("mail.agent_relay_after", &config.agent_relay_after_seconds, 60, 604800);
   reader.Level("log.level", &config.log_level);
 }
 
@@ -251,6 +253,15 @@ void CheckWhole(Reader& reader, const Config& config) {
   }
   if (!config.smtp.empty() && !absl::StrContains(config.mail_from, '@')) {
     reader.ProblemAt(0, "[mail] from must be a mail address when smtp is set");
+  }
+  sockaddr_in relay{};
+  if (!config.agent_relay.empty() &&
+      (!SplitHostPort(config.agent_relay, &host, &port) || port == 0 ||
+       inet_pton(AF_INET, host.c_str(), &relay.sin_addr) != 1)) {
+    reader.ProblemAt(0, "[mail] agent_relay must be an IPv4 address and a port, \"10.0.0.5:25\"");
+  }
+  if (!config.agent_relay.empty() && !absl::StrContains(config.mail_from, '@')) {
+    reader.ProblemAt(0, "[mail] from must be a mail address when agent_relay is set");
   }
   if (config.mail_user.empty() != config.mail_password_file.empty()) {
     reader.ProblemAt(0, "[mail] user and password_file go together");

@@ -54,6 +54,10 @@ struct Config {
   std::string mail_password_file;
   // True: no mail without TLS. False: never. Unset: when the server offers it.
   std::optional<bool> mail_starttls;
+  // "10.0.0.5:25": where agents tell owners themselves while the controller is out of their reach
+  // for so long; "" = they do not.
+  std::string agent_relay;
+  int agent_relay_after_seconds = 900;
 
   // ---- [configuration]: the folder of the profiles that came with Drover; empty = where it was
   // installed.

@@ -53,6 +53,7 @@
 #include "controller/core/reachability.h"
 #include "controller/core/request_ledger.h"
 #include "controller/core/rollouts.h"
+#include "controller/core/user_records.h"
 #include "controller/core/vault_check.h"
 #include "controller/core/vm_operations.h"
 #include "controller/core/working_copies.h"
@@ -252,6 +253,14 @@ absl::Status Daemon::Parts::OpenAgents() {
   DROVER_RETURN_IF_ERROR(commands_->Load());
   facts_ = std::make_unique<core::AgentFacts>(store_.get(), inventory_.get(), events_.get(),
                                               commands_.get(), &clock_);
+  if (!config_.agent_relay.empty()) {
+    facts_->SetMailRelay({config_.agent_relay, config_.mail_from,
+                          absl::Seconds(config_.agent_relay_after_seconds),
+                          [this](absl::string_view address) -> std::string {
+                            const auto language = core::LanguageOfAddress(*store_, address);
+                            return language.ok() && !language->empty() ? *language : "en";
+                          }});
+  }
   DROVER_ASSIGN_OR_RETURN(authority_, agents::Authority::Open(store_.get(), vault_.get(), &clock_));
   certificate_ = std::make_unique<agents::ServerCertificate>(
       authority_.get(), &clock_, config_.directory + "/tls", CertificateNames(config_));
@@ -419,8 +428,8 @@ void Daemon::Parts::OpenServices() {
       inventory_.get(), events_.get(), hub_.get(), sweep_.get(), [this] { return CountRunning(); });
   activity_service_->Register(*dispatcher_);
   health_ = std::make_unique<core::PlatformHealth>(HealthSourcesOf());
-  platform_service_ = std::make_unique<api::PlatformService>(health_.get(), mailer_.get(),
-                                                             alerts_.get(), config_.smtp);
+  platform_service_ = std::make_unique<api::PlatformService>(health_.get(), store_.get(),
+                                                             mailer_.get(), config_.smtp);
   platform_service_->Register(*dispatcher_);
 }
 

@@ -1,6 +1,7 @@
 #include "controller/api/platform_service.h"
 
 #include "controller/core/alert_text.h"
+#include "controller/core/user_records.h"
 #include "proto/support/status.h"
 
 namespace drover::api {
@@ -25,11 +26,11 @@ absl::StatusOr<v1::SendTestMailResponse> PlatformService::SendTestMail(
   if (!request.language().empty() && request.language() != "en" && request.language() != "zh-CN") {
     return InvalidField("language", "must be en or zh-CN");
   }
-  core::Language language = core::LanguageOf(request.language());
-  if (request.language().empty()) {
-    DROVER_ASSIGN_OR_RETURN(language, alerts_->LanguageOfAddress(request.to()));
+  std::string language = request.language();
+  if (language.empty()) {
+    DROVER_ASSIGN_OR_RETURN(language, core::LanguageOfAddress(*store_, request.to()));
   }
-  core::Mail mail = core::TestMail(language);
+  core::Mail mail = core::TestMail(core::LanguageOf(language));
   mail.to = {request.to()};
   const absl::Status sent = mailer_->Send(mail);
   if (absl::IsUnavailable(sent)) {

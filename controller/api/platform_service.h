@@ -6,7 +6,6 @@
 #include <string>
 
 #include "controller/api/dispatcher.h"
-#include "controller/core/alert_desk.h"
 #include "controller/core/platform_health.h"
 #include "controller/core/ports.h"
 
@@ -14,10 +13,10 @@ namespace drover::api {
 
 class PlatformService {
  public:
-  // Without a mail server `mailer` and `alerts` are null and `mail_server` is "".
-  PlatformService(core::PlatformHealth* health, core::Mailer* mailer, core::AlertDesk* alerts,
+  // Without a mail server `mailer` is null and `mail_server` is "". The store has the users.
+  PlatformService(core::PlatformHealth* health, core::Store* store, core::Mailer* mailer,
                   std::string mail_server)
-      : health_(health), mailer_(mailer), alerts_(alerts), mail_server_(std::move(mail_server)) {}
+      : health_(health), store_(store), mailer_(mailer), mail_server_(std::move(mail_server)) {}
 
   void Register(Dispatcher& dispatcher);
 
@@ -25,8 +24,8 @@ class PlatformService {
   absl::StatusOr<v1::SendTestMailResponse> SendTestMail(const v1::SendTestMailRequest& request);
 
   core::PlatformHealth* const health_;
+  core::Store* const store_;
   core::Mailer* const mailer_;
-  core::AlertDesk* const alerts_;
   const std::string mail_server_;
 };
 

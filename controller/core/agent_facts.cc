@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "controller/core/alert_policy.h"
 #include "controller/core/vm_events.h"
 #include "proto/support/log.h"
 #include "proto/support/resource_name.h"
@@ -46,6 +47,28 @@ void AgentFacts::SetGateway(AgentGateway* gateway) {
   inventory_->OnChange([this](absl::string_view name, bool deleted) {
     if (!deleted && absl::StartsWith(name, "types/")) OnTypeChanged(name);
   });
+}
+
+void AgentFacts::SetMailRelay(MailRelay relay) { relay_ = std::move(relay); }
+
+void AgentFacts::AddMailFallback(const Vm& vm, const drover::v1::VmType& type,
+                                 drover::agent::v1::DesiredState& state) const {
+  if (!relay_) return;
+  drover::agent::v1::MailFallback& fallback = *state.mutable_mail_fallback();
+  fallback.set_relay(relay_->relay);
+  fallback.set_sender(relay_->sender);
+  fallback.set_after_seconds(static_cast<int32_t>(absl::ToInt64Seconds(relay_->after)));
+  fallback.set_vm(vm.name());
+  fallback.set_environment(vm.environment());
+  for (const auto& service : type.services()) {
+    auto& owners = *fallback.add_owners();
+    owners.set_service(service.name());
+    for (const std::string& address : OwnersOf(type, service.name())) {
+      auto& recipient = *owners.add_recipients();
+      recipient.set_address(address);
+      recipient.set_language(relay_->language(address));
+    }
+  }
 }
 
 void AgentFacts::OnTypeChanged(absl::string_view name) {
@@ -221,8 +244,9 @@ absl::StatusOr<drover::agent::v1::DesiredState> AgentFacts::DesiredStateOf(
   drover::agent::v1::DesiredState state;
   state.set_generation(type.generation());
   *state.mutable_services() = type.services();
-  // Who is told of an outage is the controller's business.
+  // Who is told of an outage is the controller's business while it is there.
   for (auto& service : *state.mutable_services()) service.clear_owners();
+  AddMailFallback(vm, type, state);
   return state;
 }
 

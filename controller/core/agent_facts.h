@@ -5,6 +5,8 @@
 // Survives a restart: events, and which of them are stored.
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +31,15 @@ class AgentFacts : public AgentListener {
 
   // Before the first agent comes: where samples are kept. Null, or never called = nowhere.
   void SetSamples(SampleStore* samples) { samples_ = samples; }
+  // Before the first agent comes: agents tell owners themselves while they are without a link for
+  // `after`. `language` gives the language of an address, "en" or "zh-CN".
+  struct MailRelay {
+    std::string relay;
+    std::string sender;
+    absl::Duration after;
+    std::function<std::string(absl::string_view address)> language;
+  };
+  void SetMailRelay(MailRelay relay);
   // Before the first agent comes: from now on agents learn of a type's changed services at once.
   void SetGateway(AgentGateway* gateway);
 
@@ -51,6 +62,8 @@ class AgentFacts : public AgentListener {
   void Record(drover::v1::Event event);
   // Commands of VMs that are gone.
   absl::Status DropLeftovers();
+  void AddMailFallback(const drover::v1::Vm& vm, const drover::v1::VmType& type,
+                       drover::agent::v1::DesiredState& state) const;
   void OnTypeChanged(absl::string_view type) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status StoreEvents(StoreWriter& writer, absl::string_view vm_uid, const drover::v1::Vm& vm,
                            const std::vector<drover::agent::v1::AgentEvent>& told,
@@ -63,6 +76,7 @@ class AgentFacts : public AgentListener {
   Clock* const clock_;
   AgentGateway* gateway_ = nullptr;
   SampleStore* samples_ = nullptr;
+  std::optional<MailRelay> relay_;
 
   absl::Mutex mutex_;
   // VMs whose loss was told and whose return was not.

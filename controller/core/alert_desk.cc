@@ -229,18 +229,6 @@ absl::StatusOr<AlertDesk::Pending> AlertDesk::ReadPending() {
   return pending;
 }
 
-absl::StatusOr<Language> AlertDesk::LanguageOfAddress(absl::string_view address) {
-  Language language = Language::kEnglish;
-  DROVER_RETURN_IF_ERROR(store_->Read([&](StoreReader& reader) -> absl::Status {
-    DROVER_ASSIGN_OR_RETURN(const std::vector<UserRecord> users, ReadAllUsers(reader));
-    for (const UserRecord& user : users) {
-      if (user.user().mail() == address) language = LanguageOf(user.user().language());
-    }
-    return absl::OkStatus();
-  }));
-  return language;
-}
-
 std::set<std::string> AlertDesk::LostHosts() const {
   std::set<std::string> lost;
   for (const drover::v1::Hypervisor& host : inventory_->Hypervisors()) {

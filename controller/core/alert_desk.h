@@ -51,8 +51,6 @@ class AlertDesk {
   // Makes mails of what is due; when something is due next, InfiniteFuture when nothing waits. What
   // the thread does.
   absl::StatusOr<absl::Time> Flush();
-  // The language of a user with this address, English without one.
-  absl::StatusOr<Language> LanguageOfAddress(absl::string_view address);
 
  private:
   using Keyed = std::pair<std::string, Notice>;

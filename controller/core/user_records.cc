@@ -47,6 +47,18 @@ absl::StatusOr<std::vector<UserRecord>> ReadAllUsers(StoreReader& reader) {
   return records;
 }
 
+absl::StatusOr<std::string> LanguageOfAddress(Store& store, absl::string_view address) {
+  std::string language;
+  DROVER_RETURN_IF_ERROR(store.Read([&](StoreReader& reader) -> absl::Status {
+    DROVER_ASSIGN_OR_RETURN(const std::vector<UserRecord> users, ReadAllUsers(reader));
+    for (const UserRecord& user : users) {
+      if (user.user().mail() == address) language = user.user().language();
+    }
+    return absl::OkStatus();
+  }));
+  return language;
+}
+
 absl::Status CheckOthersAdminister(StoreReader& reader, absl::string_view id) {
   DROVER_ASSIGN_OR_RETURN(const std::vector<UserRecord> records, ReadAllUsers(reader));
   const bool others = std::any_of(records.begin(), records.end(), [&](const UserRecord& record) {

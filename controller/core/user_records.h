@@ -20,6 +20,9 @@ absl::StatusOr<std::vector<UserRecord>> ReadAllUsers(StoreReader& reader);
 // beside `id`.
 absl::Status CheckOthersAdminister(StoreReader& reader, absl::string_view id);
 
+// The language of the user with this mail address, "" without one.
+absl::StatusOr<std::string> LanguageOfAddress(Store& store, absl::string_view address);
+
 // Ends the user's sessions, but for the one with key `but`.
 absl::Status EndSessions(StoreWriter& writer, absl::string_view user_id, absl::string_view but);
 // Makes room for one more session of the user: ends those that expired, and the oldest when there

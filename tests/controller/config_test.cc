@@ -38,6 +38,8 @@ from = "drover@example.com"
 user = "drover"
 password_file = "/etc/drover/mail.password"
 starttls = false
+agent_relay = "10.0.0.5:25"
+agent_relay_after = 120
 [log]
 level = "debug"
 )",
@@ -54,6 +56,8 @@ level = "debug"
   EXPECT_EQ(config->sweep_seconds, 60);
   EXPECT_EQ(config->mail_password_file, "/etc/drover/mail.password");
   EXPECT_EQ(config->mail_starttls, false);
+  EXPECT_EQ(config->agent_relay, "10.0.0.5:25");
+  EXPECT_EQ(config->agent_relay_after_seconds, 120);
   EXPECT_EQ(config->log_level, LogLevel::kDebug);
   EXPECT_THAT(CertificateNames(*config),
               ::testing::ElementsAre("10.0.0.1", "127.0.0.1", "drover.example", "localhost"));
@@ -114,6 +118,8 @@ const BadCase kBad[] = {
     {"name_with_more_in_it", With("[server]\nnames = [\"a,DNS:evil\"]\n"), "must be a list"},
     {"smtp_scheme", With("[mail]\nsmtp = \"mail:25\"\nfrom = \"a@b.c\"\n"), "smtp://"},
     {"smtp_without_from", With("[mail]\nsmtp = \"smtp://m:25\"\n"), "from must be a mail address"},
+    {"relay_by_name", With("[mail]\nagent_relay = \"mail:25\"\nfrom = \"a@b.c\"\n"), "IPv4"},
+    {"relay_without_from", With("[mail]\nagent_relay = \"10.0.0.5:25\"\n"), "when agent_relay"},
     {"user_without_password", With("[mail]\nuser = \"x\"\n"), "go together"},
 };
 INSTANTIATE_TEST_SUITE_P(All, BadConfig, ::testing::ValuesIn(kBad),

@@ -112,12 +112,8 @@ class ServicesTest : public ::testing::Test {
     return sources;
   }
   FakeMailer mailer_;
-  core::MailQueue mails_{&bench_.store(), &bench_.files().vault(), &mailer_, &bench_.events(),
-                         &bench_.files().clock()};
-  core::AlertDesk alerts_{&bench_.store(), &bench_.files().vault(), &bench_.inventory(), &mails_,
-                          &bench_.files().clock()};
   core::PlatformHealth health_{SourcesOf(bench_, &sweep_)};
-  PlatformService platform_{&health_, &mailer_, &alerts_, "smtp.lab:25"};
+  PlatformService platform_{&health_, &bench_.store(), &mailer_, "smtp.lab:25"};
 };
 
 TEST_F(ServicesTest, TestMailGoesAtOnceAndTellsWhatTheServerSaid) {
@@ -147,7 +143,7 @@ TEST_F(ServicesTest, TestMailGoesAtOnceAndTellsWhatTheServerSaid) {
     EXPECT_EQ(CallJson(method, bad).status().code(), absl::StatusCode::kInvalidArgument) << bad;
   }
   Dispatcher without{gate_.AsGate(), &log_};
-  PlatformService silent{&health_, nullptr, nullptr, ""};
+  PlatformService silent{&health_, &bench_.store(), nullptr, ""};
   silent.Register(without);
   const auto* descriptor = FindMethod(method);
   std::unique_ptr<Message> request = NewMessage(*descriptor->input_type());

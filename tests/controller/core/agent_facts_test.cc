@@ -229,6 +229,22 @@ TEST_F(AgentFactsTest, AgentsLearnOfChangedServicesAtOnce) {
   EXPECT_GT(facts_->DesiredStateOf("uid-1")->generation(), before->generation());
 }
 
+TEST_F(AgentFactsTest, AgentsLearnWhomToTellOnlyWhereThatIsSetUp) {
+  EXPECT_FALSE(facts_->DesiredStateOf("uid-1")->has_mail_fallback());
+  facts_->SetMailRelay(
+      {"10.0.0.5:25", "drover@example.net", absl::Minutes(15), [](absl::string_view address) {
+         return std::string(address == "web@example.net" ? "zh-CN" : "en");
+       }});
+  const auto fallback = facts_->DesiredStateOf("uid-1")->mail_fallback();
+  EXPECT_EQ(fallback.relay(), "10.0.0.5:25");
+  EXPECT_EQ(fallback.after_seconds(), 900);
+  EXPECT_EQ(fallback.vm(), "vms/web-1");
+  ASSERT_EQ(fallback.owners_size(), 1);
+  ASSERT_EQ(fallback.owners(0).recipients_size(), 2);
+  EXPECT_EQ(fallback.owners(0).recipients(1).address(), "web@example.net");
+  EXPECT_EQ(fallback.owners(0).recipients(1).language(), "zh-CN");
+}
+
 TEST_F(AgentFactsTest, StateAndSamplesAreInTheModel) {
   drover::agent::v1::StateReport state;
   state.add_services()->set_name("nginx");
