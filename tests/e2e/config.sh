@@ -162,6 +162,9 @@ as_before "a refused plan"
 say "a dependency goes away: nothing is begun"
 pkill_redis=$(pgrep -f "redis-server 0.0.0.0:6379" | head -1)
 kill "$pkill_redis"
+# While it ends it still takes connections, and answers nothing.
+redis_is_gone() { ! pgrep -f '[r]edis-server 0.0.0.0:6379' >/dev/null; }
+eventually "redis is gone" redis_is_gone
 refused 1 'check dependencies: .*redis on shop-db.*service missing' apply
 (cd "$work/redis" && inside redis-server --port 6379 --bind 0.0.0.0 --protected-mode no --save "" --dir "$work/redis" >redis.log 2>&1 &)
 eventually "redis is back" drover config check crawler "${choices[@]}"

@@ -84,7 +84,12 @@ class ServicesTest : public ::testing::Test {
   InventoryService inventory_{&bench_.inventory(), &bench_.estate()};
   VmService vms_{&bench_.inventory(), &bench_.operations(), &bench_.runner()};
   OperationService operations_{&bench_.runner()};
-  GuestService guests_{&bench_.inventory(), &guest_operations_};
+  GuestService guests_{{.inventory = &bench_.inventory(),
+                        .guests = &guest_operations_,
+                        .network = &bench_.network(),
+                        .passwords = &bench_.passwords(),
+                        .repair = &bench_.repair(),
+                        .clock = &bench_.files().clock()}};
   ActivityService activity_{&bench_.inventory(), &bench_.events(), &hub_, &sweep_,
                             [] { return 7; }};
 
