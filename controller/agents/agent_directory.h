@@ -36,7 +36,7 @@ struct DirectoryOptions {
   absl::Duration heartbeat = absl::Seconds(10);
   int sample_seconds = 10;
   // Threads that carry what agents tell to the core.
-  int workers = 8;
+  int workers = 32;
 };
 
 class AgentDirectory final : public core::AgentGateway, public SessionOwner {
