@@ -10,7 +10,7 @@
 namespace drover::agent {
 namespace {
 
-using Kind = PythonToken::Kind;
+using TokenKind = PythonToken::Kind;
 
 bool IsBareWord(absl::string_view word) {
   static const auto* const kWords = new std::set<std::string>{"True", "False", "None"};
@@ -46,7 +46,7 @@ class PythonFinder {
     return text_.substr(tokens_[token].begin, tokens_[token].end - tokens_[token].begin);
   }
   bool Is(size_t token, absl::string_view text) const {
-    return tokens_[token].kind != Kind::kString && Text(token) == text;
+    return tokens_[token].kind != TokenKind::kString && Text(token) == text;
   }
 
   void Line(const PythonLine& line) {
@@ -94,7 +94,7 @@ class PythonFinder {
   void Statement(const Span& statement) {
     std::vector<size_t> equals;
     for (size_t i = statement.first; i < statement.last; ++i) {
-      if (tokens_[i].depth > 0 || tokens_[i].kind != Kind::kOperator) continue;
+      if (tokens_[i].depth > 0 || tokens_[i].kind != TokenKind::kOperator) continue;
       if (Is(i, "=")) {
         equals.push_back(i);
       } else if (i > statement.first && Text(i).size() == 2 && Text(i)[1] == '=' &&
@@ -135,11 +135,11 @@ class PythonFinder {
     for (const Block& block : blocks_) {
       if (!block.class_name.empty()) target->push_back(block.class_name);
     }
-    if (span.empty() || tokens_[span.first].kind != Kind::kName) return false;
+    if (span.empty() || tokens_[span.first].kind != TokenKind::kName) return false;
     target->push_back(std::string(Text(span.first)));
     size_t i = span.first + 1;
     while (i < span.last && !Is(i, ":")) {
-      if (Is(i, ".") && i + 1 < span.last && tokens_[i + 1].kind == Kind::kName) {
+      if (Is(i, ".") && i + 1 < span.last && tokens_[i + 1].kind == TokenKind::kName) {
         target->push_back(std::string(Text(i + 1)));
         i += 2;
       } else if (Is(i, "[") && i + 2 < span.last && Is(i + 2, "]")) {
@@ -155,11 +155,11 @@ class PythonFinder {
   }
 
   bool KeyOf(size_t token, std::string* key) const {
-    if (tokens_[token].kind == Kind::kNumber) {
+    if (tokens_[token].kind == TokenKind::kNumber) {
       *key = std::string(Text(token));
       return true;
     }
-    if (tokens_[token].kind != Kind::kString) return false;
+    if (tokens_[token].kind != TokenKind::kString) return false;
     const auto read = ReadPythonString(Text(token));
     if (!read.ok()) return false;
     *key = read->value;
@@ -236,7 +236,7 @@ class PythonFinder {
     found.end = tokens_[span.last - 1].end;
     const absl::string_view raw = text_.substr(found.begin, found.end - found.begin);
     const bool one = span.last == span.first + 1;
-    if (one && tokens_[span.first].kind == Kind::kString) {
+    if (one && tokens_[span.first].kind == TokenKind::kString) {
       auto read = ReadPythonString(raw);
       if (!read.ok()) {
         found_.push_back(Irreplaceable(found.begin, found.end, read.status().message()));
@@ -249,7 +249,7 @@ class PythonFinder {
       found_.push_back(std::move(found));
       return;
     }
-    const bool number = tokens_[span.last - 1].kind == Kind::kNumber &&
+    const bool number = tokens_[span.last - 1].kind == TokenKind::kNumber &&
                         (one || (span.last == span.first + 2 && Is(span.first, "-")));
     if (!number && !(one && IsBareWord(raw))) {
       found_.push_back(

@@ -18,7 +18,7 @@ namespace {
 constexpr int kDeepest = 100;
 
 // Read as something else than a string.
-bool IsBareWord(absl::string_view word) {
+bool IsPlainWord(absl::string_view word) {
   static const auto* const kWords =
       new std::set<std::string>{"true", "false", "yes", "no", "on", "off", "null", "~", "y", "n"};
   return IsNumber(word) || kWords->count(absl::AsciiStrToLower(word)) > 0;
@@ -58,7 +58,7 @@ absl::StatusOr<std::string> WriteScalar(absl::string_view wanted, Quoting quotin
     return absl::StrCat("'", absl::StrReplaceAll(wanted, {{"'", "''"}}), "'");
   }
   if (quoting != Quoting::kPlain) return DoubleQuoted(wanted);
-  if (IsBareWord(wanted)) return was_word ? std::string(wanted) : DoubleQuoted(wanted);
+  if (IsPlainWord(wanted)) return was_word ? std::string(wanted) : DoubleQuoted(wanted);
   return IsPlain(wanted, flow) ? std::string(wanted) : DoubleQuoted(wanted);
 }
 
@@ -245,7 +245,7 @@ class YamlFinder {
     const Quoting quoting = raw[0] == '"'    ? Quoting::kDouble
                             : raw[0] == '\'' ? Quoting::kSingle
                                              : Quoting::kPlain;
-    const bool word = quoting == Quoting::kPlain && IsBareWord(raw);
+    const bool word = quoting == Quoting::kPlain && IsPlainWord(raw);
     found.value = *std::move(value);
     found.write = [quoting, word, flow](absl::string_view wanted) {
       return WriteScalar(wanted, quoting, word, flow);

@@ -26,7 +26,7 @@ namespace {
 
 constexpr off_t kLargest = 4 << 20;
 
-std::string DirectoryOf(const std::string& path) { return path.substr(0, path.rfind('/') + 1); }
+std::string FolderOf(const std::string& path) { return path.substr(0, path.rfind('/') + 1); }
 std::string NameOf(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
 absl::Status Failed(absl::string_view what, const std::string& path) {
@@ -60,7 +60,7 @@ absl::Status WriteTo(int fd, absl::string_view contents, const std::string& path
 }
 
 absl::Status SyncDirectoryOf(const std::string& path) {
-  const std::string directory = DirectoryOf(path);
+  const std::string directory = FolderOf(path);
   UniqueFd fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd.valid() || fsync(fd.get()) != 0) return Failed("sync", directory);
   return absl::OkStatus();
@@ -147,11 +147,11 @@ absl::StatusOr<std::string> ReadConfigFile(const std::string& target) {
 }
 
 std::string StagedName(const std::string& target, absl::string_view transaction) {
-  return absl::StrCat(DirectoryOf(target), ".drover-", transaction, "-new.", NameOf(target));
+  return absl::StrCat(FolderOf(target), ".drover-", transaction, "-new.", NameOf(target));
 }
 
 std::string BackupName(const std::string& target, absl::string_view transaction) {
-  return absl::StrCat(DirectoryOf(target), ".drover-", transaction, "-old.", NameOf(target));
+  return absl::StrCat(FolderOf(target), ".drover-", transaction, "-old.", NameOf(target));
 }
 
 absl::Status StageFile(const std::string& target, const std::string& staged,

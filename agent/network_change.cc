@@ -20,7 +20,7 @@ namespace drover::agent {
 namespace {
 
 constexpr absl::Duration kStandardDeadline = absl::Seconds(60);
-constexpr absl::Duration kLook = absl::Milliseconds(250);
+constexpr absl::Duration kLookAgainAfter = absl::Milliseconds(250);
 constexpr absl::Duration kGatewayPause = absl::Seconds(1);
 // Looks at whether the old settings are in force after the tool was run.
 constexpr int kLooksBack = 20;
@@ -231,7 +231,7 @@ void NetworkChange::Applied(const absl::Status& status) {
 void NetworkChange::Check() {
   if (!InForce(record_.wanted())) {
     problem_ = absl::StrCat(record_.card(), " did not take the settings");
-    return After(kLook, &NetworkChange::Check);
+    return After(kLookAgainAfter, &NetworkChange::Check);
   }
   settled_ = true;
   problem_ = "the controller could not be reached over the new settings";
@@ -302,7 +302,7 @@ void NetworkChange::ApplyBefore() {
 void NetworkChange::AwaitBefore(int looks, bool direct) {
   if (record_.before().ip().empty() || InForce(record_.before())) return Over();
   if (looks > 1) {
-    timer_ = parts_.loop->RunAfter(kLook, [this, looks, direct] {
+    timer_ = parts_.loop->RunAfter(kLookAgainAfter, [this, looks, direct] {
       timer_ = 0;
       AwaitBefore(looks - 1, direct);
     });

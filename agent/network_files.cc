@@ -27,7 +27,7 @@ constexpr char kInterfacesFolder[] = "/etc/network/interfaces.d/";
 constexpr char kNetworkd[] = "/etc/systemd/network/";
 constexpr char kResolvConf[] = "/etc/resolv.conf";
 
-bool IsIpv4(absl::string_view text) {
+bool BeginsWithIpv4(absl::string_view text) {
   in_addr address;
   const std::string alone(text.substr(0, text.find_first_of("/,; ")));
   return inet_pton(AF_INET, alone.c_str(), &address) == 1;
@@ -49,7 +49,7 @@ std::string Unquoted(absl::string_view value) {
 std::string Meant(const std::vector<std::string>& values, const CardSettings& before) {
   std::string first;
   for (const std::string& value : values) {
-    if (!IsIpv4(value)) continue;
+    if (!BeginsWithIpv4(value)) continue;
     if (value.substr(0, value.find_first_of("/,; ")) == before.ip) return value;
     if (first.empty()) first = value;
   }
@@ -377,7 +377,8 @@ std::string EditNetworkd(absl::string_view text, const CardSettings& before,
   for (auto at = routes.rbegin(); at != routes.rend(); ++at) {
     const std::vector<std::string> to = lines.Values(*at, "Destination");
     const std::vector<std::string> by = lines.Values(*at, "Gateway");
-    if (by.empty() || !IsIpv4(by.front()) || (!to.empty() && to.front() != "0.0.0.0/0")) continue;
+    if (by.empty() || !BeginsWithIpv4(by.front()) || (!to.empty() && to.front() != "0.0.0.0/0"))
+      continue;
     if (wanted.gateway.empty()) {
       lines.RemoveSection(*at);
     } else {
@@ -389,7 +390,7 @@ std::string EditNetworkd(absl::string_view text, const CardSettings& before,
   }
   const bool in_network = !wanted.gateway.empty() && !routed;
   lines.Replace(
-      "Network", "Gateway", [](absl::string_view value) { return IsIpv4(value); },
+      "Network", "Gateway", [](absl::string_view value) { return BeginsWithIpv4(value); },
       in_network ? std::vector<std::string>{wanted.gateway} : std::vector<std::string>());
   if (!wanted.dns.empty()) {
     lines.Replace(

@@ -16,7 +16,7 @@
 namespace drover::agent {
 namespace {
 
-constexpr absl::Duration kLook = absl::Seconds(10);
+constexpr absl::Duration kLookEvery = absl::Seconds(10);
 // A service that comes back by itself again within this time makes no other mail.
 constexpr absl::Duration kFoldTime = absl::Minutes(30);
 constexpr absl::Duration kLongestPause = absl::Minutes(10);
@@ -130,7 +130,7 @@ void OwnerMails::LinkIs(bool established) {
 
 void OwnerMails::LookLater() {
   if (timer_ != 0 || linked_ || state_.fallback().relay().empty()) return;
-  timer_ = loop_->RunAfter(kLook, [this] {
+  timer_ = loop_->RunAfter(kLookEvery, [this] {
     timer_ = 0;
     Look();
     LookLater();
@@ -212,7 +212,8 @@ void OwnerMails::Delivered(const absl::Status& status) {
   delivery_.reset();
   if (letters_.empty()) return;
   if (absl::IsUnavailable(status)) {
-    const absl::Duration pause = std::min(kLook * (1 << std::min(failures_++, 6)), kLongestPause);
+    const absl::Duration pause =
+        std::min(kLookEvery * (1 << std::min(failures_++, 6)), kLongestPause);
     not_before_ = loop_->clock().Uptime() + pause;
     return LogWarning("owners cannot be told: ", status.message());
   }

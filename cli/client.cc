@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "cli/fields.h"
 #include "proto/support/contract.h"
 #include "proto/support/status.h"
 
@@ -21,15 +22,6 @@ constexpr int kPageSize = 500;
 
 const FieldDescriptor* Field(const Message& message, const char* name) {
   return message.GetDescriptor()->FindFieldByName(name);
-}
-
-// The field that holds a page's rows.
-const FieldDescriptor* RowsField(const Message& response) {
-  for (int i = 0; i < response.GetDescriptor()->field_count(); ++i) {
-    const FieldDescriptor* field = response.GetDescriptor()->field(i);
-    if (field->is_repeated() && field->message_type() != nullptr) return field;
-  }
-  return nullptr;
 }
 
 std::string Text(const Message& message, const char* name) {
@@ -144,7 +136,7 @@ absl::Status Client::Call(absl::string_view method_name, Message& request, Messa
 
 absl::Status Client::List(absl::string_view method, Message& request, Message* response, int limit,
                           absl::Duration timeout) {
-  const FieldDescriptor* rows = RowsField(*response);
+  const FieldDescriptor* rows = RowsField(*response->GetDescriptor());
   const auto* reflection = request.GetReflection();
   while (true) {
     const int have = response->GetReflection()->FieldSize(*response, rows);

@@ -89,7 +89,7 @@ absl::Status ShowDiffs(Invocation& invocation,
   return absl::OkStatus();
 }
 
-absl::Status ShowPlan(Invocation& invocation, const v1::ConfigurationPlan& plan) {
+absl::Status ShowConfigurationPlan(Invocation& invocation, const v1::ConfigurationPlan& plan) {
   if (!invocation.shows_table()) {
     return PrintMessage(invocation.terminal, invocation.output, plan);
   }
@@ -101,8 +101,8 @@ absl::Status ShowPlan(Invocation& invocation, const v1::ConfigurationPlan& plan)
   return absl::OkStatus();
 }
 
-absl::StatusOr<v1::ConfigurationPlan> MakePlan(Invocation& invocation,
-                                               const v1::Configuration& choices) {
+absl::StatusOr<v1::ConfigurationPlan> PlanOf(Invocation& invocation,
+                                             const v1::Configuration& choices) {
   v1::PlanConfigurationRequest request;
   *request.mutable_configuration() = choices;
   v1::ConfigurationPlan plan;
@@ -119,18 +119,18 @@ absl::Status ProblemOf(const v1::ConfigurationPlan& plan) {
   return absl::OkStatus();
 }
 
-absl::Status Plan(Invocation& invocation) {
+absl::Status PlanConfiguration(Invocation& invocation) {
   DROVER_ASSIGN_OR_RETURN(const v1::Configuration choices, ChoicesOf(invocation));
-  DROVER_ASSIGN_OR_RETURN(const v1::ConfigurationPlan plan, MakePlan(invocation, choices));
-  DROVER_RETURN_IF_ERROR(ShowPlan(invocation, plan));
+  DROVER_ASSIGN_OR_RETURN(const v1::ConfigurationPlan plan, PlanOf(invocation, choices));
+  DROVER_RETURN_IF_ERROR(ShowConfigurationPlan(invocation, plan));
   return ProblemOf(plan);
 }
 
-absl::Status Apply(Invocation& invocation) {
+absl::Status ApplyConfiguration(Invocation& invocation) {
   DROVER_ASSIGN_OR_RETURN(const v1::Configuration choices, ChoicesOf(invocation));
-  DROVER_ASSIGN_OR_RETURN(const v1::ConfigurationPlan plan, MakePlan(invocation, choices));
+  DROVER_ASSIGN_OR_RETURN(const v1::ConfigurationPlan plan, PlanOf(invocation, choices));
   if (invocation.shows_table() || invocation.arguments.Has("dry-run")) {
-    DROVER_RETURN_IF_ERROR(ShowPlan(invocation, plan));
+    DROVER_RETURN_IF_ERROR(ShowConfigurationPlan(invocation, plan));
   }
   DROVER_RETURN_IF_ERROR(ProblemOf(plan));
   if (invocation.arguments.Has("dry-run")) return absl::OkStatus();
@@ -279,7 +279,7 @@ std::vector<Command> ConfigurationCommands() {
        .arguments = {profile},
        .flags = ChoiceFlags(),
        .examples = {absl::StrCat("drover config plan ", kExample)},
-       .run = Plan},
+       .run = PlanConfiguration},
       {.path = "config apply",
        .summary = "Apply a configuration to all its VMs, or to none.",
        .method = "ConfigService/ApplyConfiguration",
@@ -288,7 +288,7 @@ std::vector<Command> ConfigurationCommands() {
        .examples = {absl::StrCat("drover config apply ", kExample)},
        .notes = "When a check, a file, a restart or the health of a service fails on one VM, files "
                 "and services of all of them are put back.",
-       .run = Apply},
+       .run = ApplyConfiguration},
       {.path = "config history",
        .summary = "List applied configurations, newest first.",
        .method = "ConfigService/ListConfigurations",

@@ -19,7 +19,7 @@ namespace {
 
 // ---- environments
 
-absl::Status ShowPlan(Invocation& invocation, const v1::EnvironmentPlan& plan) {
+absl::Status ShowEnvironmentPlan(Invocation& invocation, const v1::EnvironmentPlan& plan) {
   if (!invocation.shows_table()) {
     return PrintMessage(invocation.terminal, invocation.output, plan);
   }
@@ -44,7 +44,7 @@ absl::Status ShowPlan(Invocation& invocation, const v1::EnvironmentPlan& plan) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<v1::EnvironmentPlan> MakePlan(Invocation& invocation, const EnvironmentFile& file) {
+absl::StatusOr<v1::EnvironmentPlan> PlanOf(Invocation& invocation, const EnvironmentFile& file) {
   v1::PlanEnvironmentRequest request;
   *request.mutable_document() = file.document;
   request.set_delete_missing(invocation.arguments.Has("delete-missing"));
@@ -60,10 +60,10 @@ absl::StatusOr<EnvironmentFile> LoadEnvironment(Invocation& invocation) {
   return ParseEnvironment(text, DocumentName(invocation));
 }
 
-absl::Status Plan(Invocation& invocation) {
+absl::Status PlanEnvironment(Invocation& invocation) {
   DROVER_ASSIGN_OR_RETURN(const EnvironmentFile file, LoadEnvironment(invocation));
-  DROVER_ASSIGN_OR_RETURN(const v1::EnvironmentPlan plan, MakePlan(invocation, file));
-  return ShowPlan(invocation, plan);
+  DROVER_ASSIGN_OR_RETURN(const v1::EnvironmentPlan plan, PlanOf(invocation, file));
+  return ShowEnvironmentPlan(invocation, plan);
 }
 
 bool Has(const v1::EnvironmentPlan& plan, v1::PlannedVm::Action action) {
@@ -71,17 +71,17 @@ bool Has(const v1::EnvironmentPlan& plan, v1::PlannedVm::Action action) {
                      [action](const auto& change) { return change.action() == action; });
 }
 
-absl::Status Apply(Invocation& invocation) {
+absl::Status ApplyEnvironment(Invocation& invocation) {
   DROVER_ASSIGN_OR_RETURN(EnvironmentFile file, LoadEnvironment(invocation));
-  DROVER_ASSIGN_OR_RETURN(const v1::EnvironmentPlan plan, MakePlan(invocation, file));
+  DROVER_ASSIGN_OR_RETURN(const v1::EnvironmentPlan plan, PlanOf(invocation, file));
   const bool nothing = plan.changes().empty() && !plan.create_environment();
-  if (invocation.shows_table()) DROVER_RETURN_IF_ERROR(ShowPlan(invocation, plan));
+  if (invocation.shows_table()) DROVER_RETURN_IF_ERROR(ShowEnvironmentPlan(invocation, plan));
   if (invocation.arguments.Has("dry-run")) {
-    return invocation.shows_table() ? absl::OkStatus() : ShowPlan(invocation, plan);
+    return invocation.shows_table() ? absl::OkStatus() : ShowEnvironmentPlan(invocation, plan);
   }
   if (nothing) {
     invocation.Tell("Nothing to do.");
-    return invocation.shows_table() ? absl::OkStatus() : ShowPlan(invocation, plan);
+    return invocation.shows_table() ? absl::OkStatus() : ShowEnvironmentPlan(invocation, plan);
   }
   const std::string id = file.document.environment();
   const bool deletes = Has(plan, v1::PlannedVm::ACTION_DELETE);
@@ -262,7 +262,7 @@ std::vector<Command> EnvironmentFileCommands() {
       .summary = "Show what an environment file would change; change nothing.",
       .flags = {FileFlag("environment file; - is standard input"), DeleteMissingFlag()},
       .notes = kEnvironmentExample,
-      .run = Plan};
+      .run = PlanEnvironment};
   const Command apply = {
       .summary = "Make an environment as its file says: create what is missing, in parallel.",
       .flags = {FileFlag("environment file; - is standard input"),
@@ -276,7 +276,7 @@ std::vector<Command> EnvironmentFileCommands() {
                  .kind = Flag::Kind::kSwitch},
                 {.name = "yes", .help = "do not ask", .letter = 'y', .kind = Flag::Kind::kSwitch}},
       .notes = kEnvironmentExample,
-      .run = Apply,
+      .run = ApplyEnvironment,
       .waits = true};
   std::vector<Command> commands;
   for (const char* prefix : {"", "env "}) {

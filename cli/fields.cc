@@ -376,4 +376,13 @@ std::string HumanDuration(absl::Duration duration) {
   return absl::StrFormat("%.1fs", absl::ToDoubleSeconds(duration));
 }
 
+const FieldDescriptor* RowsField(const Descriptor& answer) {
+  for (int i = 0; i < answer.field_count(); ++i) {
+    if (answer.field(i)->is_repeated() && answer.field(i)->message_type() != nullptr) {
+      return answer.field(i);
+    }
+  }
+  return nullptr;
+}
+
 }  // namespace drover::cli

@@ -65,4 +65,7 @@ std::string LocalTime(absl::Time time);
 // "850ms", "12.3s", "2m05s", "3h10m".
 std::string HumanDuration(absl::Duration duration);
 
+// The field that holds the rows of a list's answer, or nullptr.
+const google::protobuf::FieldDescriptor* RowsField(const google::protobuf::Descriptor& answer);
+
 }  // namespace drover::cli

@@ -67,7 +67,7 @@ std::string CommandSection(const Command& command) {
   return text;
 }
 
-std::string Commands(const CommandTable& table) {
+std::string CommandsSection(const CommandTable& table) {
   std::string text = ".SH COMMANDS\n";
   for (const auto& [noun, about] : Nouns()) {
     for (const Command& command : table.commands()) {
@@ -116,7 +116,7 @@ std::string ManualPage(const CommandTable& table) {
       "drover type add -f types.toml\n"
       "drover apply -f env.toml");
   text += "\n.fi\n.RE\n";
-  text += Commands(table);
+  text += CommandsSection(table);
   text += ".SH \"COMMON FLAGS\"\n";
   for (const Flag& flag : CommonFlags()) text += FlagRow(flag);
   text += ".SH \"EXIT STATUS\"\n";

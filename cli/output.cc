@@ -131,15 +131,6 @@ std::string CsvText(const OutputOptions& options, const std::vector<Column>& col
   return text;
 }
 
-const FieldDescriptor* RowsField(const Descriptor& answer) {
-  for (int i = 0; i < answer.field_count(); ++i) {
-    if (answer.field(i)->is_repeated() && answer.field(i)->message_type() != nullptr) {
-      return answer.field(i);
-    }
-  }
-  return nullptr;
-}
-
 // json and yaml show the message itself, without what is secret in it.
 absl::Status PrintWhole(Terminal& terminal, Format format, const Message& message) {
   const std::unique_ptr<Message> shown(message.New());

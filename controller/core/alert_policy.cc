@@ -110,7 +110,7 @@ Notice::Kind PresentKind(const AlertState& state) {
   }
 }
 
-void Tell(Judgement& judgement, Notice::Kind kind, absl::Time now) {
+void TellOf(Judgement& judgement, Notice::Kind kind, absl::Time now) {
   Notice notice = judgement.state.last();
   notice.set_kind(kind);
   notice.set_folded(judgement.state.folded());
@@ -142,7 +142,7 @@ std::optional<Judgement> Judge(const Event& event, absl::string_view matter,
     if (outage) state.set_folded(state.folded() + 1);
     if (!state.flapping() && recent && state.folded() >= kFlaps) {
       state.set_flapping(true);
-      Tell(judgement, Notice::FLAPPING, now);
+      TellOf(judgement, Notice::FLAPPING, now);
     }
     return judgement;
   }
@@ -150,11 +150,11 @@ std::optional<Judgement> Judge(const Event& event, absl::string_view matter,
   if (vm_or_host && outage && recent) state.set_folded(state.folded() + 1);
   if (vm_or_host && state.folded() >= kFlaps) {
     state.set_flapping(true);
-    Tell(judgement, Notice::FLAPPING, now);
+    TellOf(judgement, Notice::FLAPPING, now);
     return judgement;
   }
   const int folded = state.folded();
-  Tell(judgement, kind, now);
+  TellOf(judgement, kind, now);
   // Of those, each was told.
   if (vm_or_host) {
     judgement.notice->set_folded(0);
@@ -170,7 +170,7 @@ std::optional<Judgement> Settle(const AlertState& known, absl::Time now) {
   Judgement judgement;
   judgement.state = known;
   judgement.state.set_flapping(false);
-  Tell(judgement, PresentKind(known), now);
+  TellOf(judgement, PresentKind(known), now);
   return judgement;
 }
 

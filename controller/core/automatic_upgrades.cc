@@ -31,7 +31,6 @@ using drover::v1::Vm;
 using drover::v1::VmType;
 
 constexpr size_t kBlock = 64;
-constexpr int kUsualPage = 100;
 constexpr char kUser[] = "automatic upgrade";
 
 std::string KeyOf(absl::string_view environment, absl::string_view type) {

@@ -26,7 +26,6 @@ using drover::v1::Operation;
 using drover::v1::Profile;
 using drover::v1::Vm;
 
-constexpr int kUsualPage = 100;
 // A probe makes at most three connections, of 17 s each.
 constexpr absl::Duration kPatience = absl::Seconds(55);
 // Questions to agents at a time, of one call.

@@ -5,6 +5,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "controller/core/resource_rules.h"
 #include "proto/support/log.h"
 #include "proto/support/resource_name.h"
 #include "proto/support/status.h"
@@ -18,11 +19,6 @@ using drover::v1::Vm;
 absl::Status NoVm(absl::string_view name) {
   return MakeError(absl::StatusCode::kNotFound, "VM_NOT_FOUND",
                    absl::StrCat("there is no VM ", IdOf(name)), {{"vm", std::string(name)}});
-}
-
-absl::Status NotFound(absl::string_view reason, absl::string_view what, absl::string_view name) {
-  return MakeError(absl::StatusCode::kNotFound, reason,
-                   absl::StrCat("there is no ", what, " ", IdOf(name)));
 }
 
 std::string VmPurpose(const Vm& vm) { return absl::StrCat("vm:", vm.uid()); }
@@ -197,11 +193,11 @@ std::string Inventory::VmOfObject(absl::string_view hypervisor, absl::string_vie
 
 absl::Status Inventory::CheckReferences(const Vm& vm) const {
   if (environments_.Find(vm.environment()) == nullptr) {
-    return NotFound("ENVIRONMENT_NOT_FOUND", "environment", vm.environment());
+    return NoResource("ENVIRONMENT_NOT_FOUND", "environment", vm.environment());
   }
-  if (types_.Find(vm.type()) == nullptr) return NotFound("TYPE_NOT_FOUND", "type", vm.type());
+  if (types_.Find(vm.type()) == nullptr) return NoResource("TYPE_NOT_FOUND", "type", vm.type());
   if (!vm.hypervisor().empty() && hypervisors_.Find(vm.hypervisor()) == nullptr) {
-    return NotFound("HYPERVISOR_NOT_FOUND", "hypervisor", vm.hypervisor());
+    return NoResource("HYPERVISOR_NOT_FOUND", "hypervisor", vm.hypervisor());
   }
   return absl::OkStatus();
 }

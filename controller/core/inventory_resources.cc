@@ -21,13 +21,6 @@ using drover::v1::Environment;
 using drover::v1::VmType;
 using google::protobuf::FieldMask;
 
-constexpr int kUsualPage = 100;
-
-absl::Status NotFound(absl::string_view reason, absl::string_view what, absl::string_view name) {
-  return MakeError(absl::StatusCode::kNotFound, reason,
-                   absl::StrCat("there is no ", what, " ", IdOf(name)));
-}
-
 absl::Status CheckId(absl::string_view id, absl::string_view field) {
   if (IsValidId(id)) return absl::OkStatus();
   return InvalidField(
@@ -134,7 +127,7 @@ absl::Status Inventory::RemoveResource(Table table, absl::string_view name,
 
 absl::StatusOr<v1::Hypervisor> Inventory::GetHypervisor(absl::string_view name) const {
   auto record = hypervisors_.Find(name);
-  if (record == nullptr) return NotFound("HYPERVISOR_NOT_FOUND", "hypervisor", name);
+  if (record == nullptr) return NoResource("HYPERVISOR_NOT_FOUND", "hypervisor", name);
   return record->hypervisor();
 }
 
@@ -168,7 +161,7 @@ absl::StatusOr<drover::v1::ListHypervisorsResponse> Inventory::ListHypervisors(
 
 absl::StatusOr<HypervisorSecrets> Inventory::SecretsOfHypervisor(absl::string_view name) const {
   auto record = hypervisors_.Find(name);
-  if (record == nullptr) return NotFound("HYPERVISOR_NOT_FOUND", "hypervisor", name);
+  if (record == nullptr) return NoResource("HYPERVISOR_NOT_FOUND", "hypervisor", name);
   HypervisorSecrets secrets;
   if (!record->sealed_secrets().empty()) {
     DROVER_RETURN_IF_ERROR(
@@ -225,7 +218,7 @@ absl::StatusOr<v1::Hypervisor> Inventory::AddHypervisor(absl::string_view id,
 absl::StatusOr<v1::Hypervisor> Inventory::PreviewHypervisor(const v1::Hypervisor& hypervisor,
                                                             const FieldMask& mask) const {
   auto record = hypervisors_.Find(hypervisor.name());
-  if (record == nullptr) return NotFound("HYPERVISOR_NOT_FOUND", "hypervisor", hypervisor.name());
+  if (record == nullptr) return NoResource("HYPERVISOR_NOT_FOUND", "hypervisor", hypervisor.name());
   const v1::Hypervisor& before = record->hypervisor();
   v1::Hypervisor after = before;
   DROVER_RETURN_IF_ERROR(ApplyUpdate(hypervisor, mask, after));
@@ -269,7 +262,7 @@ absl::Status Inventory::ChangeHypervisor(absl::string_view name,
   {
     Turn turn(turns_, "hypervisors");
     auto before = hypervisors_.Find(name);
-    if (before == nullptr) return NotFound("HYPERVISOR_NOT_FOUND", "hypervisor", name);
+    if (before == nullptr) return NoResource("HYPERVISOR_NOT_FOUND", "hypervisor", name);
     HypervisorRecord after = *before;
     change(*after.mutable_hypervisor());
     after.mutable_hypervisor()->set_name(std::string(name));
@@ -291,7 +284,7 @@ absl::Status Inventory::RemoveHypervisor(absl::string_view name) {
   {
     Turn turn(turns_, "hypervisors");
     if (hypervisors_.Find(name) == nullptr) {
-      return NotFound("HYPERVISOR_NOT_FOUND", "hypervisor", name);
+      return NoResource("HYPERVISOR_NOT_FOUND", "hypervisor", name);
     }
     DROVER_RETURN_IF_ERROR(RemoveResource(Table::kHypervisors, name, "HYPERVISOR_IN_USE"));
   }
@@ -303,7 +296,7 @@ absl::Status Inventory::RemoveHypervisor(absl::string_view name) {
 
 absl::StatusOr<VmType> Inventory::GetType(absl::string_view name) const {
   auto record = types_.Find(name);
-  if (record == nullptr) return NotFound("TYPE_NOT_FOUND", "type", name);
+  if (record == nullptr) return NoResource("TYPE_NOT_FOUND", "type", name);
   return record->type();
 }
 
@@ -336,7 +329,7 @@ absl::StatusOr<drover::v1::ListTypesResponse> Inventory::ListTypes(
 
 absl::StatusOr<TypeSecrets> Inventory::SecretsOfType(absl::string_view name) const {
   auto record = types_.Find(name);
-  if (record == nullptr) return NotFound("TYPE_NOT_FOUND", "type", name);
+  if (record == nullptr) return NoResource("TYPE_NOT_FOUND", "type", name);
   TypeSecrets secrets;
   if (!record->sealed_secrets().empty()) {
     DROVER_RETURN_IF_ERROR(UnsealMessage(record->sealed_secrets(), TypePurpose(name), secrets));
@@ -346,7 +339,7 @@ absl::StatusOr<TypeSecrets> Inventory::SecretsOfType(absl::string_view name) con
 
 absl::StatusOr<VmType> Inventory::TypeWithSecrets(absl::string_view name) const {
   auto record = types_.Find(name);
-  if (record == nullptr) return NotFound("TYPE_NOT_FOUND", "type", name);
+  if (record == nullptr) return NoResource("TYPE_NOT_FOUND", "type", name);
   VmType type = record->type();
   DROVER_ASSIGN_OR_RETURN(TypeSecrets secrets, SecretsOfType(name));
   type.set_guest_password(secrets.guest_password());
@@ -425,7 +418,7 @@ absl::StatusOr<VmType> Inventory::UpdateType(const VmType& type, const FieldMask
 absl::Status Inventory::RemoveType(absl::string_view name) {
   {
     Turn turn(turns_, "types");
-    if (types_.Find(name) == nullptr) return NotFound("TYPE_NOT_FOUND", "type", name);
+    if (types_.Find(name) == nullptr) return NoResource("TYPE_NOT_FOUND", "type", name);
     DROVER_RETURN_IF_ERROR(RemoveResource(Table::kTypes, name, "TYPE_IN_USE"));
   }
   Tell(name, true);
@@ -436,7 +429,7 @@ absl::Status Inventory::RemoveType(absl::string_view name) {
 
 absl::StatusOr<Environment> Inventory::GetEnvironment(absl::string_view name) const {
   auto record = environments_.Find(name);
-  if (record == nullptr) return NotFound("ENVIRONMENT_NOT_FOUND", "environment", name);
+  if (record == nullptr) return NoResource("ENVIRONMENT_NOT_FOUND", "environment", name);
   return *record;
 }
 
@@ -497,7 +490,7 @@ absl::StatusOr<Environment> Inventory::UpdateEnvironment(const Environment& envi
     Turn turn(turns_, "environments");
     auto before = environments_.Find(environment.name());
     if (before == nullptr) {
-      return NotFound("ENVIRONMENT_NOT_FOUND", "environment", environment.name());
+      return NoResource("ENVIRONMENT_NOT_FOUND", "environment", environment.name());
     }
     Environment after = *before;
     DROVER_RETURN_IF_ERROR(ApplyUpdate(environment, mask, after));
@@ -512,7 +505,7 @@ absl::Status Inventory::RemoveEnvironment(absl::string_view name) {
   {
     Turn turn(turns_, "environments");
     if (environments_.Find(name) == nullptr) {
-      return NotFound("ENVIRONMENT_NOT_FOUND", "environment", name);
+      return NoResource("ENVIRONMENT_NOT_FOUND", "environment", name);
     }
     DROVER_RETURN_IF_ERROR(RemoveResource(Table::kEnvironments, name, "ENVIRONMENT_IN_USE"));
   }

@@ -12,6 +12,9 @@
 
 namespace drover::core {
 
+// Rows of a page where the caller names no number.
+constexpr int kUsualPage = 100;
+
 // 128 bits over `data`, lower-case hex. Tells values apart; keeps nobody from making two alike.
 std::string Fingerprint(absl::string_view data);
 

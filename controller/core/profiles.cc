@@ -14,7 +14,6 @@ namespace {
 
 using drover::v1::Profile;
 
-constexpr int kUsualPage = 100;
 constexpr char kScope[] = "profiles";
 
 absl::Status Check(const Profile& profile) {

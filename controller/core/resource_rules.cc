@@ -209,4 +209,9 @@ absl::Status ApplyUpdate(const Message& wanted, const google::protobuf::FieldMas
   return absl::OkStatus();
 }
 
+absl::Status NoResource(absl::string_view reason, absl::string_view what, absl::string_view name) {
+  return MakeError(absl::StatusCode::kNotFound, reason,
+                   absl::StrCat("there is no ", what, " ", IdOf(name)));
+}
+
 }  // namespace drover::core

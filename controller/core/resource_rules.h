@@ -23,4 +23,7 @@ absl::Status ApplyUpdate(const google::protobuf::Message& wanted,
                          const google::protobuf::FieldMask& mask,
                          google::protobuf::Message& current);
 
+// NOT_FOUND with this reason: there is no WHAT ("type") of this resource name.
+absl::Status NoResource(absl::string_view reason, absl::string_view what, absl::string_view name);
+
 }  // namespace drover::core

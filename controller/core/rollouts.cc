@@ -33,7 +33,6 @@ using drover::v1::WorkingCopy;
 constexpr absl::Duration kRevisionPatience = absl::Seconds(10);
 constexpr absl::Duration kLookPatience = absl::Seconds(5);
 constexpr int kAgentsAsked = 3;
-constexpr int kUsualPage = 50;
 constexpr int kNamesTold = 5;
 
 std::string Names(const std::vector<std::string>& names) {

@@ -26,7 +26,6 @@ using drover::v1::Vm;
 using drover::v1::VmType;
 using drover::v1::WorkingCopy;
 
-constexpr int kUsualPage = 100;
 constexpr int kThreads = 8;
 constexpr size_t kQueue = 20000;
 constexpr absl::Duration kPatience = absl::Seconds(30);
