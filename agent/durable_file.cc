@@ -74,6 +74,12 @@ absl::Status MakeDirectory(const std::string& path) {
   }
 }
 
+absl::Status SyncPath(const std::string& path) {
+  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.valid() || fsync(fd.get()) != 0) return FileError(path, "sync");
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::string> ReadWholeFile(const std::string& path) {
   UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) return FileError(path, "open");

@@ -24,6 +24,9 @@ absl::Status FileError(absl::string_view path, absl::string_view what);
 // Makes `path` and its parents, mode 0700.
 absl::Status MakeDirectory(const std::string& path);
 
+// What is in this file or folder outlives a crash from now on.
+absl::Status SyncPath(const std::string& path);
+
 // NOT_FOUND when there is none.
 absl::StatusOr<std::string> ReadWholeFile(const std::string& path);
 

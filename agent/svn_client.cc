@@ -60,7 +60,7 @@ class ReadWork : public OrderWork {
     if (at_ == order_.working_copies_size()) return voice_.done(absl::OkStatus(), details_);
     look_ = std::make_unique<WorkingCopyLook>(surroundings_, &run_,
                                               Plain(order_.working_copies(at_++)));
-    look_->Begin([this](WorkingCopyLook::Seen seen) {
+    look_->Begin({}, [this](WorkingCopyLook::Seen seen) {
       *details_.mutable_working_copies()->add_working_copies() = std::move(seen.state);
       // Not from within the look, which the next one replaces.
       surroundings_->loop->Post([this, alive = std::weak_ptr<bool>(alive_)] {

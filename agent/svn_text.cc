@@ -154,6 +154,7 @@ SvnStatus ParseSvnStatus(absl::string_view output, absl::string_view root) {
     if (line[2] == 'L') status.locked = true;
     // A file; folders have a line of their own.
     if (line[4] == 'X') status.externals.push_back(path);
+    if (line[4] == 'S') status.switched.push_back(path);
     if (line[0] == '!') status.incomplete = true;
     const bool conflict = line[0] == 'C' || line[1] == 'C' || line[6] == 'C';
     char letter = line[0];

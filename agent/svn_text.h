@@ -34,6 +34,8 @@ struct SvnStatus {
   std::vector<std::string> conflicts;
   // Paths below the working copy where externals are.
   std::vector<std::string> externals;
+  // Parts that come from another place of the repository than their folder does.
+  std::vector<std::string> switched;
   bool locked = false;
   // Something that should be there is not: an update did not come to its end, or files were
   // deleted.

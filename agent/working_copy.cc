@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "agent/durable_file.h"
+#include "agent/saved_edits.h"
 #include "proto/support/status.h"
 
 namespace drover::agent {
@@ -49,17 +50,12 @@ std::string Joined(const std::string& root, const std::string& below) {
   return below == "." ? root : absl::StrCat(root, "/", below);
 }
 
-absl::Status Sync(const std::string& path) {
-  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd.valid() || fsync(fd.get()) != 0) return FileError(path, "sync");
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 // ---------------------------------------------------------------- looking
 
-void WorkingCopyLook::Begin(Then then) {
+void WorkingCopyLook::Begin(Questions questions, Then then) {
+  questions_ = std::move(questions);
   then_ = std::move(then);
   seen_ = {};
   seen_.state.set_id(copy_.id());
@@ -73,17 +69,20 @@ void WorkingCopyLook::Begin(Then then) {
     });
     return;
   }
-  ReadInfo();
+  if (questions_.known_url.empty()) return ReadInfo([this] { ReadStatus(); });
+  seen_.state.set_url(questions_.known_url);
+  ReadStatus();
 }
 
-void WorkingCopyLook::ReadInfo() {
-  run_->Svn(copy_, {"info", copy_.path()}, false, [this](SvnRun::Result result) {
-    if (!result.ok()) return End(result.ToStatus(copy_.path()));
-    const SvnInfo info = ParseSvnInfo(result.output);
-    seen_.state.set_url(info.url);
-    seen_.state.set_revision(info.revision);
-    ReadStatus();
-  });
+void WorkingCopyLook::ReadInfo(std::function<void()> next) {
+  run_->Svn(copy_, {"info", copy_.path()}, false,
+            [this, next = std::move(next)](SvnRun::Result result) {
+              if (!result.ok()) return End(result.ToStatus(copy_.path()));
+              const SvnInfo info = ParseSvnInfo(result.output);
+              seen_.state.set_url(info.url);
+              seen_.state.set_revision(info.revision);
+              next();
+            });
 }
 
 void WorkingCopyLook::ReadStatus() {
@@ -99,7 +98,9 @@ void WorkingCopyLook::ReadStatus() {
       seen_.state.add_local_edits(edit);
     }
     seen_.state.set_locked(seen_.svn.locked);
-    ReadVersion();
+    const bool there = seen_.state.revision() == questions_.whole_at;
+    if (there || !questions_.known_url.empty()) return ReadVersion();
+    Conclude();
   });
 }
 
@@ -107,14 +108,26 @@ void WorkingCopyLook::ReadVersion() {
   run_->Other(copy_, {"svnversion", copy_.path()}, true, [this](SvnRun::Result result) {
     if (!result.ok()) return End(result.ToStatus(copy_.path()));
     seen_.whole_revision = ParseSvnVersion(result.output);
-    if (!copy_.url().empty() && !SameUrl(copy_.url(), seen_.state.url())) {
-      return End(Refuse("WORKING_COPY_SWITCHED",
-                        absl::StrCat(copy_.path(), " comes from ", seen_.state.url(), ", not from ",
-                                     copy_.url())));
-    }
-    if (seen_.svn.externals.empty()) return End(absl::OkStatus());
-    ReadExternals();
+    // A mixed one has a revision of its folder all the same.
+    if (seen_.whole_revision == 0) return ReadInfo([this] { Conclude(); });
+    seen_.state.set_revision(seen_.whole_revision);
+    Conclude();
   });
+}
+
+void WorkingCopyLook::Conclude() {
+  if (!copy_.url().empty() && !SameUrl(copy_.url(), seen_.state.url())) {
+    return End(Refuse(
+        "WORKING_COPY_SWITCHED",
+        absl::StrCat(copy_.path(), " comes from ", seen_.state.url(), ", not from ", copy_.url())));
+  }
+  if (!seen_.svn.switched.empty()) {
+    return End(Refuse("WORKING_COPY_SWITCHED",
+                      absl::StrCat("parts of ", copy_.path(),
+                                   " were switched to another place: ", Some(seen_.svn.switched))));
+  }
+  if (seen_.svn.externals.empty()) return End(absl::OkStatus());
+  ReadExternals();
 }
 
 void WorkingCopyLook::ReadExternals() {
@@ -208,26 +221,41 @@ void WorkingCopyUpdate::End(const absl::Status& status) {
 void WorkingCopyUpdate::EndOwn() {
   const SvnHolder holder = FindHolder(copy_.path());
   if (holder.pid == 0 || holder.mark.empty()) {
-    return Look([this] { Looked(); });
+    return LookFirst();
   }
   // An svn of an agent that ended in the middle goes on without anybody to hear of it.
   KillTree(surroundings_->loop, holder.pid, holder.mark,
            [this, alive = alive_](const absl::Status&) {
-             if (*alive && then_ != nullptr) Look([this] { Looked(); });
+             if (*alive && then_ != nullptr) LookFirst();
            });
 }
 
-void WorkingCopyUpdate::Look(std::function<void()> then) {
+void WorkingCopyUpdate::Look(WorkingCopyLook::Questions questions, std::function<void()> then) {
   look_ = std::make_unique<WorkingCopyLook>(surroundings_, &run_, copy_);
-  look_->Begin([this, then = std::move(then)](WorkingCopyLook::Seen seen) {
+  look_->Begin(std::move(questions), [this, then = std::move(then)](WorkingCopyLook::Seen seen) {
     seen_ = std::move(seen);
     if (!seen_.status.ok()) return Fail(seen_.status);
     then();
   });
 }
 
+void WorkingCopyUpdate::LookFirst() {
+  Look({.whole_at = revision_}, [this] { Looked(); });
+}
+
 void WorkingCopyUpdate::Looked() {
   if (seen_.svn.locked) return ClearLock();
+  if (std::string folder = surroundings_->memory->GoingBack(copy_.path()); !folder.empty()) {
+    // The agent ended on the way back.
+    return_ = std::make_unique<WorkingCopyReturn>(surroundings_->memory, &run_, copy_, folder);
+    return return_->Resume(seen_.svn.externals, [this](const absl::Status& status) {
+      if (!status.ok()) return Fail(status);
+      if (absl::Status noted = surroundings_->memory->Back(copy_.path()); !noted.ok()) {
+        return Fail(noted);
+      }
+      LookFirst();
+    });
+  }
   const bool there = seen_.state.revision() == revision_ && seen_.whole_revision == revision_ &&
                      !seen_.svn.incomplete && seen_.svn.externals.empty() &&
                      seen_.svn.conflicts.empty();
@@ -250,13 +278,13 @@ void WorkingCopyUpdate::ClearLock() {
                          absl::StrCat(copy_.path(), " is locked, and svn cleanup does not help")));
     }
     return run_.Svn(copy_, {"cleanup", "--include-externals", copy_.path()}, false,
-                    Or("svn cleanup", [this] { Look([this] { Looked(); }); }));
+                    Or("svn cleanup", [this] { LookFirst(); }));
   }
   if (++waits_ > kWaits) {
     return Fail(Refuse("WORKING_COPY_BUSY",
                        absl::StrCat("process ", holder.pid, " works on ", copy_.path())));
   }
-  wait_ = surroundings_->loop->RunAfter(kWaitStep, [this] { Look([this] { Looked(); }); });
+  wait_ = surroundings_->loop->RunAfter(kWaitStep, [this] { LookFirst(); });
 }
 
 void WorkingCopyUpdate::TreatEdits() {
@@ -295,10 +323,12 @@ void WorkingCopyUpdate::TryMerge() {
 }
 
 void WorkingCopyUpdate::SaveEdits(std::function<void()> then) {
-  const std::string folder = absl::StrCat(
-      surroundings_->saved_edits_directory, "/", copy_.id(), "-",
-      absl::FormatTime("%Y%m%dT%H%M%E3S", surroundings_->loop->clock().Now(), absl::UTCTimeZone()));
+  const std::string folder = SavedEditsFolder(surroundings_->saved_edits_directory, copy_.id(),
+                                              surroundings_->loop->clock().Now());
   if (absl::Status made = MakeDirectory(folder); !made.ok()) return Fail(made);
+  if (absl::Status wrote = WriteNames(folder + "/edits", seen_.svn.edits); !wrote.ok()) {
+    return Fail(wrote);
+  }
   const std::string patch = folder + "/edits.patch";
   patch_.reset(open(patch.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (!patch_.valid()) return Fail(FileError(patch, "open"));
@@ -313,22 +343,24 @@ void WorkingCopyUpdate::SaveEdits(std::function<void()> then) {
 // The files whole, too: a patch does not hold everything.
 void WorkingCopyUpdate::SaveFiles(const std::string& folder, std::function<void()> then) {
   patch_.reset();
-  std::string list;
+  std::vector<std::string> there;
   for (const std::string& path : seen_.svn.edited_paths) {
     // Deleted ones are in the repository.
-    if (IsThere(Joined(copy_.path(), path)))
-      absl::StrAppend(&list, path, absl::string_view("\0", 1));
+    if (IsThere(Joined(copy_.path(), path))) there.push_back(path);
   }
   const std::string list_path = folder + "/files";
-  if (absl::Status wrote = WriteWholeFile(list_path, list); !wrote.ok()) return Fail(wrote);
+  if (absl::Status wrote = WriteNames(list_path, there); !wrote.ok()) return Fail(wrote);
   const std::string archive = folder + "/files.tar";
   run_.Other(copy_,
              {"tar", "--create", "--file", archive, "--directory", copy_.path(), "--no-recursion",
               "--null", "--files-from", list_path},
              false, Or("saving local edits", [this, folder, archive, then = std::move(then)] {
                for (const std::string& path : {archive, folder + "/edits.patch", folder}) {
-                 if (absl::Status synced = Sync(path); !synced.ok()) return Fail(synced);
+                 if (absl::Status synced = SyncPath(path); !synced.ok()) return Fail(synced);
                }
+               saved_ = folder;
+               PruneSavedEdits(surroundings_->saved_edits_directory, copy_.id(),
+                               surroundings_->loop->clock().Now());
                output_(absl::StrCat("local edits are saved in ", folder, "\n"));
                then();
              }));
@@ -354,14 +386,17 @@ void WorkingCopyUpdate::Update() {
   if (!begun.ok()) return Fail(begun);
   run_.Svn(copy_,
            {"update", "--accept=postpone", absl::StrCat("--revision=", revision_), copy_.path()},
-           true, Or("svn update", [this] { Look([this] { Verify(); }); }), output_);
+           true,
+           Or("svn update",
+              [this] {
+                Look({.whole_at = revision_, .known_url = seen_.state.url()}, [this] { Verify(); });
+              }),
+           output_);
 }
 
 void WorkingCopyUpdate::Verify() {
   const std::string path = copy_.path();
-  if (!seen_.svn.conflicts.empty()) {
-    return Fail(Refuse("CONFLICT", absl::StrCat("conflicts in ", Some(seen_.svn.conflicts))));
-  }
+  if (!seen_.svn.conflicts.empty()) return GoBack();
   if (seen_.state.revision() != revision_ || seen_.whole_revision != revision_ ||
       seen_.svn.incomplete) {
     return Fail(Refuse("REVISION_NOT_REACHED",
@@ -378,6 +413,55 @@ void WorkingCopyUpdate::Verify() {
   if (absl::Status ended = surroundings_->memory->End(path); !ended.ok()) return Fail(ended);
   seen_.state.set_previous_revision(surroundings_->memory->Previous(path));
   End(absl::OkStatus());
+}
+
+// Nobody who upgrades leaves conflicts for others to solve.
+void WorkingCopyUpdate::GoBack() {
+  if (saved_.empty()) {
+    // Nothing was edited: an unversioned file is in the way.
+    saved_ = SavedEditsFolder(surroundings_->saved_edits_directory, copy_.id(),
+                              surroundings_->loop->clock().Now());
+    absl::Status made = MakeDirectory(saved_);
+    if (made.ok()) made = WriteNames(saved_ + "/edits", {});
+    if (!made.ok()) return Fail(made);
+  }
+  const absl::StatusOr<std::vector<std::string>> edits = ReadNames(saved_ + "/edits");
+  if (!edits.ok()) return Fail(edits.status());
+  std::vector<std::string> in_the_way;
+  for (const std::string& path : seen_.svn.conflicts) {
+    const bool edited = std::any_of(edits->begin(), edits->end(),
+                                    [&](absl::string_view edit) { return edit.substr(2) == path; });
+    if (!edited && IsThere(Joined(copy_.path(), path))) in_the_way.push_back(path);
+  }
+  return_ = std::make_unique<WorkingCopyReturn>(surroundings_->memory, &run_, copy_, saved_);
+  return_->Begin(in_the_way, seen_.svn.externals,
+                 [this, conflicts = seen_.svn.conflicts](const absl::Status& status) {
+                   if (!status.ok()) return Fail(status);
+                   Look({}, [this, conflicts] { IsBack(conflicts); });
+                 });
+}
+
+void WorkingCopyUpdate::IsBack(const std::vector<std::string>& conflicts) {
+  std::vector<std::string> before = return_->edits();
+  std::vector<std::string> now = seen_.svn.edits;
+  std::sort(before.begin(), before.end());
+  std::sort(now.begin(), now.end());
+  // Those of properties are in the patch alone, which nothing puts back.
+  const absl::StatusOr<std::string> patch = ReadWholeFile(saved_ + "/edits.patch");
+  const bool properties = patch.ok() && absl::StrContains(*patch, "\nProperty changes on: ");
+  const bool whole = now == before && !properties &&
+                     seen_.state.revision() == surroundings_->memory->Previous(copy_.path());
+  if (absl::Status noted = surroundings_->memory->Back(copy_.path()); !noted.ok()) {
+    return Fail(noted);
+  }
+  seen_.state.set_previous_revision(surroundings_->memory->Previous(copy_.path()));
+  Fail(Refuse("CONFLICT",
+              absl::StrCat("conflicts in ", Some(conflicts), "; ", copy_.path(), " is back at ",
+                           seen_.state.revision(),
+                           whole ? " as it was"
+                                 : absl::StrCat(", but its local edits are not all as they were: "
+                                                "they are in ",
+                                                saved_))));
 }
 
 }  // namespace drover::agent

@@ -2,8 +2,8 @@
 //
 //   end an own svn that outlived its agent; wait for another's; clear a dead lock
 //   -> local edits: refuse, try the merge first, or save and revert
-//   -> svn update -> look again: one revision everywhere, nothing missing, no conflict, externals
-//   at theirs
+//   -> svn update -> look again: one revision everywhere, nothing missing, externals at theirs
+//   -> conflicts that nobody foresaw: back to where it came from (working_copy_return)
 //
 // Thread promise: belongs to the event loop's thread. Survives a restart: what WorkingCopyMemory
 // keeps, and saved edits. An update that was interrupted is begun anew and comes to the same end.
@@ -19,6 +19,7 @@
 #include "agent/svn_run.h"
 #include "agent/svn_text.h"
 #include "agent/working_copy_memory.h"
+#include "agent/working_copy_return.h"
 #include "drover/agent/v1/agent_link.pb.h"
 
 namespace drover::agent {
@@ -38,30 +39,39 @@ class WorkingCopyLook {
     // With `problem` when `status` is not OK.
     v1::WorkingCopyState state;
     SvnStatus svn;
-    // One revision everywhere; 0 = mixed.
+    // One revision everywhere; 0 = mixed, or not asked for.
     int64_t whole_revision = 0;
     // WORKING_COPY_MISSING, WORKING_COPY_SWITCHED, SVN_MISSING, or as svn says.
     absl::Status status;
   };
   using Then = std::function<void(Seen)>;
+  // Each answer costs the start of a program, most of which is svn finding itself.
+  struct Questions {
+    // Whether it is at this revision everywhere; asked where the folder is; 0 = not asked.
+    int64_t whole_at = 0;
+    // Where it comes from is known already, as by the look before an update.
+    std::string known_url;
+  };
 
   WorkingCopyLook(const SvnSurroundings* surroundings, SvnRun* run,
                   const v1::SvnWorkingCopy& working_copy)
       : surroundings_(surroundings), run_(run), copy_(working_copy) {}
   // `then` is called once, from the loop, while this lives.
-  void Begin(Then then);
+  void Begin(Questions questions, Then then);
 
  private:
-  void ReadInfo();
+  void ReadInfo(std::function<void()> next);
   void ReadStatus();
   void ReadVersion();
   void ReadExternals();
   void CheckExternals(std::vector<PinnedExternal> externals);
+  void Conclude();
   void End(absl::Status status);
 
   const SvnSurroundings* const surroundings_;
   SvnRun* const run_;
   const v1::SvnWorkingCopy copy_;
+  Questions questions_;
   Seen seen_;
   Then then_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
@@ -83,7 +93,9 @@ class WorkingCopyUpdate {
 
  private:
   void EndOwn();
-  void Look(std::function<void()> then);
+  void Look(WorkingCopyLook::Questions questions, std::function<void()> then);
+  // Before anything is changed.
+  void LookFirst();
   void Looked();
   void ClearLock();
   void TreatEdits();
@@ -93,6 +105,8 @@ class WorkingCopyUpdate {
   void Revert();
   void Update();
   void Verify();
+  void GoBack();
+  void IsBack(const std::vector<std::string>& conflicts);
   void Fail(const absl::Status& status);
   void End(const absl::Status& status);
   // Goes on with `next` when the program went well.
@@ -111,6 +125,9 @@ class WorkingCopyUpdate {
   int clears_ = 0;
   EventLoop::TimerId wait_ = 0;
   UniqueFd patch_;
+  // Where the edits of before are saved; empty while they are not.
+  std::string saved_;
+  std::unique_ptr<WorkingCopyReturn> return_;
   Then then_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -38,6 +38,21 @@ absl::Status WorkingCopyMemory::Begin(const std::string& working_copy, int64_t f
   return Write();
 }
 
+absl::Status WorkingCopyMemory::GoBack(const std::string& working_copy, const std::string& folder) {
+  (*records_.mutable_working_copies())[working_copy].mutable_pending()->set_going_back(folder);
+  return Write();
+}
+
+std::string WorkingCopyMemory::GoingBack(const std::string& working_copy) const {
+  const auto record = records_.working_copies().find(working_copy);
+  return record == records_.working_copies().end() ? "" : record->second.pending().going_back();
+}
+
+absl::Status WorkingCopyMemory::Back(const std::string& working_copy) {
+  (*records_.mutable_working_copies())[working_copy].clear_pending();
+  return Write();
+}
+
 absl::Status WorkingCopyMemory::End(const std::string& working_copy) {
   v1::WorkingCopyRecord& record = (*records_.mutable_working_copies())[working_copy];
   if (!record.has_pending()) return absl::OkStatus();

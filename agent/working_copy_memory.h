@@ -23,6 +23,12 @@ class WorkingCopyMemory {
   // An update from what is there to `to` is about to begin; one that was begun before and is
   // repeated, or goes back, keeps where it came from. Durable when it returns OK.
   absl::Status Begin(const std::string& working_copy, int64_t from, int64_t to);
+  // The update that has begun goes back with the edits saved in this folder.
+  absl::Status GoBack(const std::string& working_copy, const std::string& folder);
+  // The folder while it does; "" otherwise.
+  std::string GoingBack(const std::string& working_copy) const;
+  // It is back, as if nothing had been.
+  absl::Status Back(const std::string& working_copy);
   // It is verified.
   absl::Status End(const std::string& working_copy);
 
