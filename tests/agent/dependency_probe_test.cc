@@ -152,6 +152,30 @@ TEST_F(DependencyProbeTest, AServiceThatSaysNothing) {
   EXPECT_EQ(Probe(Profile::PROTOCOL_TCP, 6379).result(), DependencyCheck::RESULT_OK);
 }
 
+// Something else listens there, that waits to be spoken to or speaks first.
+TEST_F(DependencyProbeTest, WhoIsSilentOrTalksNonsenseIsWrongForEachProtocol) {
+  Start(
+      "exec python3 -c 'import socket, threading\n"
+      "def serve(port, words):\n"
+      "  listener = socket.create_server((\"127.0.0.1\", port))\n"
+      "  kept = []\n"
+      "  while True:\n"
+      "    kept.append(listener.accept()[0])\n"
+      "    kept[-1].sendall(words)\n"
+      "threading.Thread(target=serve, args=(7001, b\"\")).start()\n"
+      "serve(7002, b\"SSH-2.0-OpenSSH_9.2p1 Debian-2\\r\\n\")'");
+  for (const int port : {7001, 7002}) {
+    while (Probe(Profile::PROTOCOL_TCP, port).result() != DependencyCheck::RESULT_OK) {
+    }
+    for (const auto protocol :
+         {Profile::PROTOCOL_MONGO, Profile::PROTOCOL_MYSQL, Profile::PROTOCOL_NFS,
+          Profile::PROTOCOL_RABBITMQ, Profile::PROTOCOL_REDIS, Profile::PROTOCOL_HTTP}) {
+      SCOPED_TRACE(absl::StrCat(Profile::Protocol_Name(protocol), " at ", port));
+      ExpectWrong(protocol, port);
+    }
+  }
+}
+
 TEST_F(DependencyProbeTest, Redis) {
   Server& server = Start(
       absl::StrCat("exec redis-server --port 6379 --bind 127.0.0.1 --save '' --dir ", dir_.path()));

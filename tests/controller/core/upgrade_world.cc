@@ -49,6 +49,11 @@ void UpgradeWorld::BreakRestart(const std::string& uid, bool broken) {
   }
 }
 
+void UpgradeWorld::BreakUpdate(const std::string& uid, const std::string& reason) {
+  absl::MutexLock lock(&mutex_);
+  broken_updates_[uid] = reason;
+}
+
 void UpgradeWorld::Hold(const std::string& uid) {
   absl::MutexLock lock(&mutex_);
   held_.insert(uid);
@@ -191,6 +196,12 @@ CommandUpdate UpgradeWorld::CarryOut(const std::string& uid, const Command& comm
     }
     case Command::kUpdateWorkingCopies:
       note(absl::StrCat("update to ", command.update_working_copies().targets(0).revision()));
+      if (const std::string& reason = broken_updates_[uid];
+          !reason.empty() &&
+          command.update_working_copies().targets(0).revision() != guest.revision) {
+        fail(reason, "svn says no");
+        break;
+      }
       Update(guest, command.update_working_copies(), update);
       break;
     case Command::kControlService:

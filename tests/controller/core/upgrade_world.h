@@ -42,6 +42,8 @@ class UpgradeWorld : public AgentGateway {
   void SetBad(int64_t revision);
   // Restarts of this guest's service fail.
   void BreakRestart(const std::string& uid, bool broken);
+  // Updates of this guest fail for this reason and change nothing; "" = they do not.
+  void BreakUpdate(const std::string& uid, const std::string& reason);
   // Updates of this guest wait for LetGo.
   void Hold(const std::string& uid);
   void LetGo(const std::string& uid);
@@ -75,6 +77,7 @@ class UpgradeWorld : public AgentGateway {
   std::map<std::string, Guest> guests_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> journal_ ABSL_GUARDED_BY(mutex_);
   std::set<std::string> passwords_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, std::string> broken_updates_ ABSL_GUARDED_BY(mutex_);
   std::set<std::string> broken_ ABSL_GUARDED_BY(mutex_);
   std::set<std::string> held_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, drover::agent::v1::Command> waiting_ ABSL_GUARDED_BY(mutex_);
