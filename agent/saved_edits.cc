@@ -16,9 +16,9 @@
 namespace drover::agent {
 namespace {
 
-// Three digits are written, as many as there are read.
 constexpr char kTimeFormat[] = "%Y%m%dT%H%M%E3S";
-constexpr char kTimeRead[] = "%Y%m%dT%H%M%E*S";
+// What reads years and fractions takes as many digits as there are, if not told otherwise.
+constexpr char kTimeRead[] = "%E4Y%m%dT%H%M%E*S";
 constexpr size_t kNewestKept = 10;
 constexpr absl::Duration kYoungestRemoved = absl::Hours(24 * 30);
 

@@ -306,8 +306,12 @@ void WorkingCopyUpdate::TreatEdits() {
 
 // Without touching anything: an edit that would not survive is found before it is in danger.
 void WorkingCopyUpdate::TryMerge() {
+  if (surroundings_->memory->Interrupted(copy_.path())) {
+    // Parts are missing or at other revisions, and a dry run takes each of them for a conflict.
+    return SaveEdits([this] { Update(); });
+  }
   run_.Svn(copy_,
-           {"merge", "--dry-run", "--accept=postpone",
+           {"merge", "--dry-run", "--accept=postpone", "--allow-mixed-revisions",
             absl::StrCat("--revision=", seen_.state.revision(), ":", revision_), copy_.path(),
             copy_.path()},
            true, [this](SvnRun::Result result) {

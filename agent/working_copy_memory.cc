@@ -38,6 +38,11 @@ absl::Status WorkingCopyMemory::Begin(const std::string& working_copy, int64_t f
   return Write();
 }
 
+bool WorkingCopyMemory::Interrupted(const std::string& working_copy) const {
+  const auto record = records_.working_copies().find(working_copy);
+  return record != records_.working_copies().end() && record->second.has_pending();
+}
+
 absl::Status WorkingCopyMemory::GoBack(const std::string& working_copy, const std::string& folder) {
   (*records_.mutable_working_copies())[working_copy].mutable_pending()->set_going_back(folder);
   return Write();

@@ -23,6 +23,8 @@ class WorkingCopyMemory {
   // An update from what is there to `to` is about to begin; one that was begun before and is
   // repeated, or goes back, keeps where it came from. Durable when it returns OK.
   absl::Status Begin(const std::string& working_copy, int64_t from, int64_t to);
+  // An update has begun and was not verified.
+  bool Interrupted(const std::string& working_copy) const;
   // The update that has begun goes back with the edits saved in this folder.
   absl::Status GoBack(const std::string& working_copy, const std::string& folder);
   // The folder while it does; "" otherwise.
