@@ -50,8 +50,8 @@ absl::StatusOr<AgentOrders::Update> AgentOrders::CarryOut(OperationContext& cont
   const std::shared_ptr<WaitingStep> step = context.Waiting();
   auto watcher = [step, key = std::string(key)](const CommandUpdate& news) {
     if (IsFinal(news)) return step->Wake();
-    Tell(*step, news.state());
     step->LogOutput(key, news.output(), news.output_offset(), /*whole=*/false);
+    Tell(*step, news.state());
   };
   DROVER_RETURN_IF_ERROR(
       commands_->Order(vm.uid(), command, context.record().operation().name(), std::move(watcher)));
@@ -64,7 +64,7 @@ absl::StatusOr<AgentOrders::Update> AgentOrders::CarryOut(OperationContext& cont
     }
     return context.WaitForWake(glance.next - commands_->Now());
   }
-  step->LogOutput(key, glance.update.output(), 0, /*whole=*/true);
+  step->LogOutput(key, glance.update.output(), glance.update.output_offset(), /*whole=*/true);
   step->Report(50, "", Target::STATE_UNSPECIFIED);
   DROVER_RETURN_IF_ERROR(commands_->Forget(id));
   return glance.update;

@@ -24,7 +24,8 @@ constexpr absl::Duration kUsualTimeout = absl::Minutes(10);
 constexpr absl::Duration kGrace = absl::Minutes(1);
 // A waiter looks at the clock this often; changes wake it at once.
 constexpr absl::Duration kLook = absl::Milliseconds(500);
-constexpr size_t kLongestOutput = 1 << 20;
+// A thousand talkative agents are 64 MiB.
+constexpr size_t kKeptOutput = 64 << 10;
 
 std::string Purpose(absl::string_view command_id) { return absl::StrCat("command:", command_id); }
 
@@ -83,6 +84,7 @@ absl::Status CommandTracker::Load() {
       return absl::DataLossError(absl::StrCat("the stored command ", document.key, " is damaged"));
     }
     tracked.output = tracked.record.last_update().output();
+    tracked.output_begin = tracked.record.last_update().output_offset();
     tracked.given = tracked.record.handed();
     commands_[document.key] = std::move(tracked);
   }
@@ -268,7 +270,7 @@ absl::StatusOr<CommandTracker::Glance> CommandTracker::Look(absl::string_view co
       Glance glance;
       glance.update = tracked.record.last_update();
       glance.update.set_output(tracked.output);
-      glance.update.clear_output_offset();
+      glance.update.set_output_offset(tracked.output_begin);
       glance.handed = tracked.record.handed();
       if (IsFinal(glance.update.state())) return glance;
       const absl::Time now = clock_->Now();
@@ -334,6 +336,7 @@ absl::Status CommandTracker::Finish(absl::string_view command_id, const Update& 
     record = found->second.record;
     *record.mutable_last_update() = final;
     record.mutable_last_update()->set_output(found->second.output);
+    record.mutable_last_update()->set_output_offset(found->second.output_begin);
     record.clear_sealed_command();
   }
   DROVER_RETURN_IF_ERROR(Write(record));
@@ -353,6 +356,28 @@ absl::Status CommandTracker::Finish(absl::string_view command_id, const Update& 
   return forgotten ? Forget(command_id) : absl::OkStatus();
 }
 
+void CommandTracker::KeepOutput(Tracked& tracked, absl::string_view piece, int64_t offset) {
+  if (offset < tracked.output_begin) {
+    // A part that was let go already, told again.
+    const int64_t known = tracked.output_begin - std::max<int64_t>(0, offset);
+    piece.remove_prefix(std::min(piece.size(), static_cast<size_t>(known)));
+    offset = tracked.output_begin;
+  }
+  if (piece.empty()) return;
+  std::string& kept = tracked.output;
+  if (offset > tracked.output_begin + static_cast<int64_t>(kept.size())) {
+    // What lies between never came.
+    kept.clear();
+    tracked.output_begin = offset;
+  }
+  const size_t at = static_cast<size_t>(offset - tracked.output_begin);
+  kept.replace(at, std::min(piece.size(), kept.size() - at), piece.data(), piece.size());
+  if (kept.size() <= kKeptOutput) return;
+  const size_t out = kept.size() - kKeptOutput;
+  kept.erase(0, out);
+  tracked.output_begin += static_cast<int64_t>(out);
+}
+
 absl::Status CommandTracker::OnUpdate(absl::string_view vm_uid, const Update& update) {
   Watcher watcher;
   {
@@ -365,12 +390,7 @@ absl::Status CommandTracker::OnUpdate(absl::string_view vm_uid, const Update& up
     Tracked& tracked = found->second;
     tracked.record.set_handed(true);
     tracked.given = true;
-    size_t offset = static_cast<size_t>(std::max<int64_t>(0, update.output_offset()));
-    size_t end = offset + update.output().size();
-    if (!update.output().empty() && end <= kLongestOutput) {
-      if (tracked.output.size() < end) tracked.output.resize(end);
-      tracked.output.replace(offset, update.output().size(), update.output());
-    }
+    KeepOutput(tracked, update.output(), update.output_offset());
     if (!IsFinal(update.state())) {
       if (!IsFinal(tracked.record.last_update().state())) {
         *tracked.record.mutable_last_update() = update;

@@ -31,7 +31,7 @@ class CommandTracker {
   using Update = drover::agent::v1::CommandUpdate;
   // Told a command's news by the thread that has them, one after the other: unspecified state when
   // it is handed to the agent, then the agent's updates, each with its own piece of the output, the
-  // final one with all output, durable.
+  // final one with the newest 64 KiB of it, durable.
   using Watcher = std::function<void(const Update&)>;
   struct Given {
     std::string vm_uid;
@@ -40,7 +40,7 @@ class CommandTracker {
     Watcher watcher;
   };
   struct Glance {
-    // With all output so far.
+    // With the newest 64 KiB of its output, which begin at its offset.
     Update update;
     // The agent may have it.
     bool handed = false;
@@ -72,7 +72,7 @@ class CommandTracker {
   absl::StatusOr<Glance> Look(absl::string_view command_id) ABSL_LOCKS_EXCLUDED(mutex_);
   // As Order's watcher, for a command that may be there.
   void Watch(absl::string_view command_id, Watcher watcher) ABSL_LOCKS_EXCLUDED(mutex_);
-  // The final update, with all output; EXPIRED when the agent did not come for it in time.
+  // The final update, with its newest output; EXPIRED when the agent did not come for it in time.
   // `progress` is called for each change before. UNAVAILABLE, reason CONTACT_LOST, when the command
   // was handed over and the agent was not heard of again in the time the command had. CANCELLED
   // when `stop` is requested; the command goes on. NOT_FOUND for an id that was not ordered.
@@ -108,7 +108,9 @@ class CommandTracker {
  private:
   struct Tracked {
     CommandRecord record;
+    // The newest; what is older was told to the watcher.
     std::string output;
+    int64_t output_begin = 0;
     Watcher watcher;
     // Since when Stop waits for the agent.
     std::optional<absl::Time> stopping;
@@ -124,6 +126,7 @@ class CommandTracker {
   absl::StatusOr<Update> WaitFor(absl::string_view command_id, absl::Duration patience,
                                  std::stop_token stop) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<Tracked> NewCommand(Given given);
+  static void KeepOutput(Tracked& tracked, absl::string_view piece, int64_t offset);
   absl::Status Abandon(absl::string_view command_id) ABSL_LOCKS_EXCLUDED(mutex_);
   // Writes down that they may be with the agent; nothing for those that were before.
   absl::Status MarkHanded(const std::vector<std::string>& ids) ABSL_LOCKS_EXCLUDED(mutex_);

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "proto/support/status.h"
 #include "proto/support/time.h"
 
@@ -17,6 +19,7 @@ using Target = Operation::Target;
 // Base 32 without letters that are read for others.
 constexpr char kDigits[] = "0123456789abcdefghjkmnpqrstvwxyz";
 constexpr int kIdLength = 11;
+constexpr char kLeftOut[] = " earlier lines left out)";
 
 int64_t ValueOf(absl::string_view id) {
   int64_t value = 0;
@@ -51,6 +54,14 @@ Target::State TargetStateOf(Operation::State state) {
     default:
       return Target::STATE_FAILED;
   }
+}
+
+// How many lines a log has lost, as its first line says; 0 when it is whole.
+int64_t LinesLeftOut(const Operation::LogLine& first) {
+  absl::string_view text = first.text();
+  int64_t count = 0;
+  if (!absl::ConsumePrefix(&text, "(") || !absl::ConsumeSuffix(&text, kLeftOut)) return 0;
+  return absl::SimpleAtoi(text, &count) ? count : 0;
 }
 
 }  // namespace
@@ -202,7 +213,13 @@ void SetPercent(OperationRecord& record) {
 void AppendLogLine(OperationRecord& record, absl::string_view text, absl::Time now) {
   auto& log = *record.mutable_operation()->mutable_log();
   if (log.size() >= kMaxOperationLog) {
-    log.DeleteSubrange(0, log.size() - kMaxOperationLog + 1);
+    const int64_t before = LinesLeftOut(log.at(0));
+    // The first line makes room for the one that says so.
+    const int out = log.size() - kMaxOperationLog + 1;
+    log.DeleteSubrange(1, out);
+    Operation::LogLine& first = *log.Mutable(0);
+    *first.mutable_time() = ToProto(now);
+    first.set_text(absl::StrCat("(", before + out + (before == 0 ? 1 : 0), kLeftOut));
   }
   Operation::LogLine& line = *log.Add();
   *line.mutable_time() = ToProto(now);

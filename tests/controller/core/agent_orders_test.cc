@@ -1,13 +1,19 @@
 // Batches whose VMs' agents answer, hang, are away or come back; few workers, real store.
 #include "controller/core/agent_orders.h"
 
+#include <malloc.h>
+
 #include <functional>
 #include <map>
 #include <memory>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
 #include "controller/core/guest_operations.h"
+#include "controller/core/operation_record.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/support/status.h"
@@ -272,6 +278,104 @@ TEST_F(AgentOrdersTest, OutputIsSeenWhileItWaits) {
   agents_.Tell(UidOf(0), update);
   EXPECT_EQ(AwaitEnd(name).state(), Operation::STATE_SUCCEEDED);
   EXPECT_THAT(texts(), ::testing::ElementsAre("stopping", "starting", "done"));
+}
+
+// P17: what is not kept is counted, in the log and in what is held of an order.
+TEST_F(AgentOrdersTest, AThousandAgentsThatTellTwentyLinesASecond) {
+  constexpr int kAgents = 1000;
+  constexpr int kRounds = 60;
+  constexpr int kLines = 10;
+  Begin();
+  AddVms(kAgents);
+  for (int i = 0; i < kAgents; ++i) agents_.Answers(UidOf(i), {CommandUpdate::STATE_RUNNING});
+  const std::string name = Restart(0, kAgents);
+  Await(name,
+        [&](const Operation& parent) { return Count(parent)[Target::STATE_RUNNING] == kAgents; });
+  std::vector<std::string> children;
+  const Operation parent = *life_->runner.Get(name);
+  for (const Target& target : parent.targets()) children.push_back(target.operation());
+  int64_t offset = 0;
+  CommandUpdate update;
+  update.set_state(CommandUpdate::STATE_RUNNING);
+  const size_t before = mallinfo2().uordblks;
+  size_t half = 0;
+  int seen = -1;
+  // Half a second each.
+  for (int round = 0; round < kRounds; ++round) {
+    std::string piece;
+    for (int line = 0; line < kLines; ++line) {
+      absl::StrAppendFormat(&piece, "line %06d of what a restart of nginx has to say to people\n",
+                            round * kLines + line);
+    }
+    update.set_output(piece);
+    update.set_output_offset(offset);
+    offset += static_cast<int64_t>(piece.size());
+    for (int i = 0; i < kAgents; ++i) agents_.Tell(UidOf(i), update);
+    files_.clock().Advance(absl::Milliseconds(500));
+    if (round == kRounds / 2) half = mallinfo2().uordblks;
+    // Who looks each time misses nothing.
+    const Operation watched = *life_->runner.Get(children[static_cast<size_t>(round)]);
+    EXPECT_EQ(watched.log(watched.log_size() - 1).text().substr(5, 6),
+              absl::StrFormat("%06d", round * kLines + kLines - 1));
+    const Operation followed = *life_->runner.Get(children[0]);
+    for (const auto& line : followed.log()) {
+      absl::string_view text = line.text();
+      int number = 0;
+      if (!absl::ConsumePrefix(&text, "line ")) continue;
+      ASSERT_TRUE(absl::SimpleAtoi(text.substr(0, 6), &number)) << text;
+      if (number > seen) {
+        EXPECT_EQ(number, seen + 1);
+        seen = number;
+      }
+    }
+  }
+  EXPECT_EQ(seen, kRounds * kLines - 1);
+  const size_t after = mallinfo2().uordblks;
+  EXPECT_LT(after, before + size_t{kAgents} * (128 << 10));
+  // By then each has as much as it keeps.
+  EXPECT_LT(after, half + size_t{kAgents} * (24 << 10));
+  // Who looks for the first time is told what is gone.
+  const Operation late = *life_->runner.Get(children[kAgents - 1]);
+  EXPECT_EQ(late.log_size(), kMaxOperationLog);
+  EXPECT_EQ(late.log(0).text(),
+            absl::StrCat("(", kRounds * kLines - kMaxOperationLog + 1, " earlier lines left out)"));
+  update.clear_output();
+  update.set_state(CommandUpdate::STATE_SUCCEEDED);
+  for (int i = 0; i < kAgents; ++i) agents_.Tell(UidOf(i), update);
+  EXPECT_EQ(Count(AwaitEnd(name))[Target::STATE_SUCCEEDED], kAgents);
+}
+
+// What is held of an order is its newest output, and from where on that is.
+TEST_F(AgentOrdersTest, OfLongOutputTheNewestIsKept) {
+  Begin();
+  AddVms(1);
+  agents_.Answers(UidOf(0), {CommandUpdate::STATE_RUNNING});
+  const std::string name = Restart(0, 1);
+  AwaitDetail(name, 0, "is being done");
+  const std::string id = agents_.LastCommandOf(UidOf(0));
+  CommandUpdate update;
+  update.set_state(CommandUpdate::STATE_RUNNING);
+  for (int piece = 0; piece < 3; ++piece) {
+    update.set_output(std::string(60000, static_cast<char>('a' + piece)));
+    update.set_output_offset(piece * 60000);
+    agents_.Tell(UidOf(0), update);
+  }
+  auto glance = life_->tracker.Look(id);
+  ASSERT_TRUE(glance.ok()) << glance.status();
+  EXPECT_EQ(glance->update.output().size(), size_t{64} << 10);
+  EXPECT_EQ(glance->update.output_offset(), 180000 - (64 << 10));
+  EXPECT_EQ(glance->update.output().back(), 'c');
+  // Told again, older or with a hole before it.
+  update.set_output("aa");
+  update.set_output_offset(10);
+  agents_.Tell(UidOf(0), update);
+  EXPECT_EQ(life_->tracker.Look(id)->update.output(), glance->update.output());
+  update.set_output("late");
+  update.set_output_offset(200000);
+  agents_.Tell(UidOf(0), update);
+  glance = life_->tracker.Look(id);
+  EXPECT_EQ(glance->update.output(), "late");
+  EXPECT_EQ(glance->update.output_offset(), 200000);
 }
 
 // P8: the controller dies after every write; each VM has its end, and its agent one order.

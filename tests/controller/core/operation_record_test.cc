@@ -114,7 +114,9 @@ TEST(OperationRecord, LogIsBounded) {
   OperationRecord record;
   for (int i = 0; i < kMaxOperationLog + 5; ++i) AppendLogLine(record, absl::StrCat(i), kNow);
   EXPECT_EQ(record.operation().log_size(), kMaxOperationLog);
-  EXPECT_EQ(record.operation().log(0).text(), "5");
+  // With the line that says so.
+  EXPECT_EQ(record.operation().log(0).text(), "(6 earlier lines left out)");
+  EXPECT_EQ(record.operation().log(1).text(), "6");
   EXPECT_EQ(record.operation().log(kMaxOperationLog - 1).text(), "204");
 }
 
