@@ -57,6 +57,19 @@ settled() {
   open=$(drover operation list -q --state queued --state running --state undoing) && [ -z "$open" ]
 }
 
+# The subjects of the mails to an address, decoded.
+mails_to() {
+  # shellcheck disable=SC2046
+  python3 - "$1" $(lab mail) <<'PY'
+import email, email.policy, sys
+for name in sys.argv[2:]:
+    message = email.message_from_binary_file(open(name, "rb"), policy=email.policy.default)
+    if f"<{sys.argv[1]}>" in message.get_all("X-Envelope-RCPT", []):
+        print(message["Subject"])
+PY
+}
+mailed() { mails_to "$1" | grep -qF "$2"; }
+
 # Nothing of a failed or deleted VM is left anywhere: inventory, claims, hosts, guests.
 nothing_left() {
   [ -z "$(drover vm list -q)" ] || fail "VMs are left in the inventory: $(drover vm list -q)"
