@@ -108,6 +108,33 @@ must "and gone" lab guest app-2 -- sh -c '! grep -q MINE /srv/app/settings.py'
 must "the others" drover upgrade start app-3 app-4 --revision "$third" --health 1s
 must "all are there" all_at "$third"
 
+say "a wrong password and an unknown revision: refused before anything is touched"
+newer=$(commit settings.py 'DEBUG = False\nSIZE = 3\n')
+printf '[users]\ndeployer = another\n' >"$svn/repo/conf/passwd"
+refused '[1-9]' 'E170001|Authentication|SVN_LOGIN_REFUSED' drover upgrade start --env test --type app --revision "$newer" --wave 2 --health 1s
+printf '[users]\ndeployer = %s\n' "$password" >"$svn/repo/conf/passwd"
+refused '[1-9]' 'No such revision|REVISION_UNKNOWN' drover upgrade start --env test --type app --revision 4711 --wave 2 --health 1s
+must "nothing has changed" all_at "$third"
+
+say "the agent is killed in the middle of svn update"
+many=3000
+mkdir "$svn/committer/many"
+seq $many | (cd "$svn/committer/many" && xargs touch)
+must "a large commit" sh -c "svn -q add '$svn/committer/many' && svn -q commit -m 'many files' '$svn/committer' && svn -q update '$svn/committer'"
+large=$(svn info --show-item revision "$svn/committer")
+rollout=$(drover upgrade start app-1 --revision "$large" --health 1s --detach | head -n 1)
+# The agent, not the keeper that starts it again; only while svn works.
+# shellcheck disable=SC2016
+killed_in_the_middle() { lab guest app-1 -- sh -c '[ -e /srv/app/many ] && pgrep -x svn >/dev/null && kill -9 "$(pgrep -n -x drover-agent)"'; }
+eventually "it is killed" killed_in_the_middle
+must "it comes to its end" drover upgrade watch "${rollout##*/}"
+must "it is there" at app-1 "$large"
+[ "$(lab guest app-1 -- sh -c 'ls /srv/app/many | wc -l')" = $many ] || fail "not every file is there"
+[ -z "$(lab guest app-1 -- svn status /srv/app)" ] || fail "not whole: $(lab guest app-1 -- svn status /srv/app | head)"
+checks=$((checks + 2))
+must "the others are untouched" at app-2 "$third"
+svn -q rm "$svn/committer/many"
+
 say "pause, the controller is killed, resume"
 fourth=$(commit settings.py 'DEBUG = False\nSIZE = 4\n')
 rollout=$(drover upgrade start --env test --type app --head --canaries 1 --wave 1 --health 5s --detach | head -n 1)
