@@ -1,13 +1,17 @@
 // The page's pure parts, as tables.
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { ApiError, pathOf, queryOf, requestId } from '@/api/call';
+import { actions, actionWord } from '@/i18n/actions';
 import { en } from '@/i18n/en';
 import { fill } from '@/i18n/fill';
 import { zh } from '@/i18n/zh';
+import { unread } from '@/logic/copies';
 import { linesOf } from '@/logic/diff';
 import { environmentText, readEnvironment } from '@/logic/document';
-import { violationOf, otherViolations } from '@/logic/violations';
+import { known, violationOf, otherViolations } from '@/logic/violations';
 import { idOf, isId, pageOf } from '@/logic/names';
+import { kindOf, withKind } from '@/logic/probe';
 import { columnsOf, type Samples } from '@/logic/series';
 import { replaced, servicesOf, signature } from '@/logic/vms';
 import { parse } from '@/state/feed';
@@ -49,6 +53,27 @@ test('both languages use the same values', () => {
     for (const value of values(zh[key])) expect(values(en[key]), key).toContain(value);
     expect(zh[key].trim(), key).not.toBe('');
   }
+});
+
+test('every call that is logged has its Chinese word', () => {
+  type Call = { summary: string; 'x-drover-log': boolean };
+  const contract = JSON.parse(readFileSync('openapi.json', 'utf8')) as { paths: Record<string, Record<string, Call>> };
+  const logged = Object.values(contract.paths).flatMap((verbs) => Object.values(verbs)).filter((one) => one['x-drover-log'] === true);
+  expect([...new Set(logged.map((one) => one.summary))].sort()).toEqual(Object.keys(actions).sort());
+});
+
+test.each([
+  ['nothing', [], false],
+  ['what was never read', [{ readTime: '2026-01-01T00:00:00Z' }, {}], true],
+  ['what was read just now', [{ readTime: '2026-01-01T00:00:00Z' }], false],
+  ['what was read long ago', [{ readTime: '2025-12-31T23:58:00Z' }], true],
+])('working copies: %s', (_, rows, is) => expect(unread(rows as { readTime: string }[], Date.parse('2026-01-01T00:00:30Z'))).toBe(is));
+
+test('a health probe has one kind', () => {
+  expect(kindOf(undefined)).toBe('none');
+  expect(withKind({ tcpPort: 8080, threshold: 4 }, 'http')).toEqual({ http: '', threshold: 4 });
+  expect(kindOf(withKind(undefined, 'command'))).toBe('command');
+  expect(withKind({ http: '80/' }, 'none')).toBeUndefined();
 });
 
 const vm = (fields: Partial<Vm>): Vm => ({ name: 'vms/a', reachability: 'REACHABILITY_UP', power: 'POWER_STATE_ON', agentState: 'AGENT_STATE_CONNECTED', state: 'STATE_READY', services: [], ...fields }) as Vm;
@@ -108,6 +133,19 @@ test('violations find their field in either spelling', () => {
   expect(violationOf(error, 'ip2')).toBe('');
   expect(otherViolations(error, ['vm_id'])).toEqual(['vm.network.ip: bad']);
 });
+
+test.each([
+  ['is required', 'form.required'],
+  ["must be 1 to 63 lower-case letters, digits and '-', beginning and ending with a letter or digit", 'form.bad_id'],
+  ['must be 1 to 128, not 200', 'form.bad_range'],
+  ['belongs to box', undefined],
+])('the page has words for: %s', (description, key) => expect(known(description)?.key).toBe(key));
+
+test.each([
+  ['create VM', '创建虚拟机'],
+  ['check: create VM', '预检: 创建虚拟机'],
+  ['something new', ''],
+])('in the log: %s', (action, word) => expect(actionWord(action)).toBe(word));
 
 test('an answer that is no status is an error all the same', () => {
   expect(ApiError.of(502, null, 'r1')).toMatchObject({ status: 502, code: 2, message: 'HTTP 502', requestId: 'r1' });

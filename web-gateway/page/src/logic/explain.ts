@@ -1,9 +1,17 @@
 // An error as people read it: the reason in their language where we know it, else the server's own sentence.
 import { ApiError, code } from '@/api/call';
 import { tOr, t } from '@/i18n';
+import { known, violationOf } from '@/logic/violations';
 
 export function explain(error: ApiError): string {
   if (error.code === code.unimplemented) return t('error.UNIMPLEMENTED');
   const known = error.reason && tOr(`error.${error.reason}`, '', error.metadata);
   return known || error.message;
 }
+
+// What is wrong with a field, and what is wrong with field `field` of a form.
+export function plain(description: string): string {
+  const words = known(description);
+  return words ? t(words.key, words.values) : description;
+}
+export const wrongWith = (error: ApiError | null, field: string): string => plain(violationOf(error, field));

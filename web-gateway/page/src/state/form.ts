@@ -1,7 +1,7 @@
 // A form's life: what is typed, what the server says about it, one submission at a time.
 import { reactive, ref, shallowRef, type Ref, type ShallowRef } from 'vue';
 import type { ApiError } from '@/api/call';
-import { violationOf } from '@/logic/violations';
+import { wrongWith } from '@/logic/explain';
 import { asApiError } from '@/state/load';
 
 export interface Form<T> {
@@ -22,7 +22,7 @@ export function useForm<T extends object>(initial: T, send: (values: T) => Promi
     values,
     error,
     busy,
-    of: (field) => violationOf(error.value, field),
+    of: (field) => wrongWith(error.value, field),
     reset: (fresh) => {
       Object.assign(values, fresh);
       error.value = null;

@@ -1,7 +1,7 @@
 // Short lists that many forms choose from, read when first wanted and again when one of them changed.
 import { computed, effectScope, shallowRef, type ComputedRef } from 'vue';
 import { all, call } from '@/api/call';
-import type { Environment, Hypervisor, Profile, VmType } from '@/api/types';
+import type { Environment, Hypervisor, VmType } from '@/api/types';
 import { useChanges, useLive } from '@/state/live';
 
 function list<T>(collection: string, read: () => Promise<T[]>): ComputedRef<T[]> {
@@ -38,11 +38,5 @@ export const hypervisors = list<Hypervisor>('hypervisors', () =>
   all(async (pageToken) => {
     const got = await call('ListHypervisors', { query: { pageSize: 1000, pageToken } });
     return { items: got.hypervisors, next: got.nextPageToken };
-  }),
-);
-export const profiles = list<Profile>('profiles', () =>
-  all(async (pageToken) => {
-    const got = await call('ListProfiles', { query: { pageSize: 1000, pageToken } });
-    return { items: got.profiles, next: got.nextPageToken };
   }),
 );

@@ -1,0 +1,57 @@
+// What the platform log calls the calls of the contract, in Chinese; in English they are called as there.
+export const actions: Record<string, string> = {
+  'cancel operation': '取消任务',
+  'continue operation': '继续任务',
+  'back up log': '备份日志',
+  'download log backup': '下载日志备份',
+  'delete log entries': '删除日志',
+  'send test mail': '发送测试邮件',
+  'add profile': '添加配置方案',
+  'change profile': '修改配置方案',
+  'remove profile': '删除配置方案',
+  'check configuration': '检查配置依赖',
+  'apply configuration': '执行配置',
+  'restore configuration': '恢复配置',
+  'control services': '控制服务',
+  'change VM network': '修改虚拟机网络',
+  'set VM password': '设置虚拟机密码',
+  'repair VM': '修复虚拟机',
+  'test hypervisor': '测试虚拟化主机',
+  'add hypervisor': '添加虚拟化主机',
+  'change hypervisor': '修改虚拟化主机',
+  'remove hypervisor': '移除虚拟化主机',
+  'add type': '添加类型',
+  'change type': '修改类型',
+  'remove type': '删除类型',
+  'add environment': '添加环境',
+  'change environment': '修改环境',
+  'delete environment': '删除环境',
+  'power environments': '环境电源操作',
+  'apply environment': '部署环境',
+  'create VM': '创建虚拟机',
+  'change VM': '修改虚拟机',
+  'delete VMs': '删除虚拟机',
+  'power VMs': '虚拟机电源操作',
+  'change VM hardware': '修改虚拟机硬件',
+  'import VM': '导入虚拟机',
+  'forget VM': '移出管理',
+  'sign in': '登录',
+  'sign out': '退出登录',
+  'change own password': '修改本人密码',
+  'add user': '添加用户',
+  'change user': '修改用户',
+  'delete user': '删除用户',
+  'start upgrade': '开始升级',
+  'pause upgrade': '暂停升级',
+  'resume upgrade': '恢复升级',
+  'cancel upgrade': '停止升级',
+  'set automatic upgrade': '设置自动升级',
+  'commit notice': '提交通知',
+};
+
+// "" for one that has no word here. What was only tried out is told so.
+export function actionWord(action: string): string {
+  const tried = action.startsWith('check: ');
+  const word = actions[tried ? action.slice(7) : action] ?? '';
+  return word && tried ? `预检: ${word}` : word;
+}
