@@ -41,14 +41,6 @@ vms="shop-web shop-daemon shop-celery"
 for vm in shop-mongo shop-db $vms; do eventually "$vm is connected" is "$vm" agent_state connected; done
 
 say "services: real ones, in the network of shop-db"
-# netns ADDRESS: the network namespace that has it.
-netns() {
-  local p
-  for p in /proc/[0-9]*; do
-    if nsenter --net="$p/ns/net" ip -4 -o addr show 2>/dev/null | grep -q "inet $1/"; then echo "$p/ns/net" && return; fi
-  done
-  return 1
-}
 net=$(netns 10.213.70.2) || fail "shop-db has no network"
 work=$DROVER_LAB/services
 mkdir -p "$work"/{redis,mysql,rabbit,nfs}

@@ -51,6 +51,15 @@ create() {
   drover vm create "$vm" --env test --type "$type" --ip "$ip" --netmask 255.255.0.0 --gateway 10.213.0.1 --dns1 10.213.0.1 "$@"
 }
 
+# netns ADDRESS: the network namespace that has it.
+netns() {
+  local p
+  for p in /proc/[0-9]*; do
+    if nsenter --net="$p/ns/net" ip -4 -o addr show 2>/dev/null | grep -q "inet $1/"; then echo "$p/ns/net" && return; fi
+  done
+  return 1
+}
+
 # settled: no operation is open.
 settled() {
   local open

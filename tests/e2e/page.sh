@@ -11,10 +11,10 @@ for n in 1 2 3; do must "create" create "watched-$n" web "10.213.70.$n"; done
 for n in 1 2 3; do eventually "agent" is "watched-$n" agent_state connected; done
 must "add user" sh -c "echo 'First-password-1' | drover user add mei --role administrator --password-stdin"
 
-export DROVER_SCREENSHOTS=$DROVER_BUILD/screenshots
+export DROVER_SCREENSHOTS=$DROVER_BUILD/screenshots/estate
 rm -rf "$DROVER_SCREENSHOTS"
 mkdir -p "$DROVER_SCREENSHOTS"
-must "the browser's journeys" node "$(dirname "$0")/page/run.mjs" "$@"
+must "the browser's journeys" node "$(dirname "$0")/page/run.mjs" estate "$@"
 must "delete" drover vm delete watched-1 watched-2 watched-3 --yes
 nothing_left
 passed
