@@ -126,7 +126,7 @@ export const hypervisors = (browser) =>
     await dialog(page).getByText(w('error.HYPERVISOR_LOGIN_REFUSED')).waitFor();
     await field(dialog(page), w('user.password')).first().fill(password);
     await page.click('[data-test=test]');
-    await dialog(page).getByText(w('hypervisor.licence')).waitFor();
+    await dialog(page).locator('[role=status]').filter({ hasText: w('hypervisor.licence') }).waitFor();
     await shot(page, `hypervisor-tested-${language}`);
     await submit(page);
     await closed(page);

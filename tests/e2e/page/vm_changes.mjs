@@ -114,6 +114,7 @@ export const take_over = (browser) =>
     await button(page, w('vm.import')).click();
     const found = page.locator('[role=row]').filter({ hasText: 'box' });
     await found.waitFor();
+    must((await page.locator('[role=row]').filter({ hasText: 'tpl-' }).count()) === 0, 'templates are offered to be imported');
     await shot(page, `import-list-${language}`);
     await button(found, w('vm.import.verb')).click();
     await choose(page, dialog(page), w('vm.environment'), 'test');

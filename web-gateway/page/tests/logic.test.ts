@@ -138,6 +138,7 @@ test.each([
   ['is required', 'form.required'],
   ["must be 1 to 63 lower-case letters, digits and '-', beginning and ending with a letter or digit", 'form.bad_id'],
   ['must be 1 to 128, not 200', 'form.bad_range'],
+  ['must be a dotted IPv4 netmask, e.g. 255.255.255.0', 'form.bad_netmask'],
   ['belongs to box', undefined],
 ])('the page has words for: %s', (description, key) => expect(known(description)?.key).toBe(key));
 

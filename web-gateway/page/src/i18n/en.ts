@@ -90,6 +90,8 @@ export const en = {
   'form.required': 'Needed',
   'form.bad_id': 'Lower-case letters, digits and - only; a letter or digit first and last; at most 63.',
   'form.bad_range': '{from} to {to}, not {is}',
+  'form.bad_netmask': 'Not a netmask; one is 255.255.255.0',
+  'form.bad_address': 'Not an IPv4 address; one is 10.0.0.15',
   'form.choose': 'Choose',
   'form.id': 'Name',
   'form.id_hint': 'lower-case letters, digits, -',

@@ -92,6 +92,8 @@ export const zh: Words = {
   'form.required': '必填',
   'form.bad_id': '只能包含小写字母、数字和 -,首尾为字母或数字,最多 63 个字符。',
   'form.bad_range': '取值 {from} 到 {to},不能是 {is}',
+  'form.bad_netmask': '不是有效的子网掩码,例如 255.255.255.0',
+  'form.bad_address': '不是有效的 IPv4 地址,例如 10.0.0.15',
   'form.choose': '请选择',
   'form.id': '名称',
   'form.id_hint': '小写字母、数字、-',

@@ -5,6 +5,8 @@ import type { Key } from '@/i18n';
 export function known(description: string): { key: Key; values: Record<string, string> } | null {
   if (description === 'is required') return { key: 'form.required', values: {} };
   if (description.startsWith('must be 1 to 63 lower-case letters')) return { key: 'form.bad_id', values: {} };
+  if (description.startsWith('must be a dotted IPv4 netmask')) return { key: 'form.bad_netmask', values: {} };
+  if (description.startsWith('must be a dotted IPv4 address')) return { key: 'form.bad_address', values: {} };
   const range = /^must be (-?\d+) to (-?\d+), not (-?\d+)$/.exec(description);
   return range ? { key: 'form.bad_range', values: { from: range[1]!, to: range[2]!, is: range[3]! } } : null;
 }
