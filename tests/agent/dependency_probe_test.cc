@@ -192,10 +192,11 @@ TEST_F(DependencyProbeTest, Redis) {
 
 TEST_F(DependencyProbeTest, MariaDb) {
   const std::string data = dir_.File("mysql");
-  Start(absl::StrCat("mariadb-install-db --no-defaults --user=root --skip-test-db --datadir=", data,
-                     " && exec mariadbd --no-defaults --user=root --bind-address=127.0.0.1 "
-                     "--port=3306 --datadir=",
-                     data, " --socket=", data, "/sock --pid-file=", data, "/pid"));
+  Start(absl::StrCat(
+      "mariadb-install-db --no-defaults --force --user=root --skip-test-db --datadir=", data,
+      " && exec mariadbd --no-defaults --user=root --bind-address=127.0.0.1 "
+      "--port=3306 --datadir=",
+      data, " --socket=", data, "/sock --pid-file=", data, "/pid"));
   UntilOk(Profile::PROTOCOL_MYSQL, "MariaDB");
   ExpectWrong(Profile::PROTOCOL_REDIS, 3306);
   ExpectWrong(Profile::PROTOCOL_RABBITMQ, 3306);

@@ -49,7 +49,7 @@ chmod 755 "$work"
 echo "nameserver 127.0.0.1" >"$work/resolv.conf"
 inside() { nsenter --net="$net" unshare -m sh -c 'mount --bind "$0" /etc/resolv.conf && exec "$@"' "$work/resolv.conf" "$@"; }
 (cd "$work/redis" && inside redis-server --port 6379 --bind 0.0.0.0 --protected-mode no --save "" --dir "$work/redis" >redis.log 2>&1 &)
-mariadb-install-db --no-defaults --user=root --datadir="$work/mysql" --skip-test-db >"$work/mysql.log" 2>&1 || fail "MariaDB: $(tail -5 "$work/mysql.log")"
+mariadb-install-db --no-defaults --force --user=root --datadir="$work/mysql" --skip-test-db >"$work/mysql.log" 2>&1 || fail "MariaDB: $(tail -5 "$work/mysql.log")"
 # A server without an account for the caller's address turns it away before it greets.
 echo "CREATE USER 'app'@'%';" >"$work/init.sql"
 inside mariadbd --no-defaults --init-file="$work/init.sql" --user=root --datadir="$work/mysql" --bind-address=0.0.0.0 --port=3306 --socket="$work/mysql.sock" --pid-file="$work/mysql.pid" >>"$work/mysql.log" 2>&1 &
