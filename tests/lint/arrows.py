@@ -2,10 +2,10 @@
 """Holds the include arrows of arrows.txt against the sources, and finds sources that no CMake list names."""
 import pathlib
 import re
-import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from tree import ROOT, tracked
+
 SOURCES = (".cc", ".h")
 # Everything of these layers may be included by everybody: it has no side effects of its own.
 EVERYBODY = {"std", "posix", "absl", "protobuf", "generated"}
@@ -29,14 +29,6 @@ LIBRARIES = [
     (r"[a-z_]+$", "std"),
     (r"([a-z_0-9]+/)*[a-z_0-9]+\.h$", "posix"),
 ]
-
-
-def tracked():
-    out = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
-    if out.returncode == 0:
-        return [line for line in out.stdout.splitlines() if (ROOT / line).is_file()]
-    skip = {"build", ".git", "node_modules"}
-    return [str(p.relative_to(ROOT)) for p in ROOT.rglob("*") if p.is_file() and not skip & set(p.relative_to(ROOT).parts)]
 
 
 def read_arrows(text):

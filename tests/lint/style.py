@@ -1,25 +1,17 @@
 #!/usr/bin/env python3
 """Rules of the house that no compiler holds: format, sizes, headers, words, scripts, links."""
-import pathlib
 import re
 import shutil
 import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from tree import ROOT, tracked
+
 CODE = (".cc", ".h", ".proto", ".go", ".ts", ".vue", ".py", ".sh", ".c")
 LONGEST = 600
 # Split at their blanks so that this file does not find itself.
 FORBIDDEN = [r"\bTO" r"DO\b", r"\bFIX" r"ME\b", r"\bX" r"XX\b", r"\bHA" r"CK\b", r"/wor" r"k/", r"\.\./sha" r"red\b"]
 CLASS_NAMES = re.compile(r"\b(?:class|struct)\s+\w+(Manager|Helper|Utils?|Impl)\b")
-
-
-def tracked():
-    out = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
-    if out.returncode == 0:
-        return [line for line in out.stdout.splitlines() if (ROOT / line).is_file()]
-    skip = {"build", ".git", "node_modules"}
-    return [str(p.relative_to(ROOT)) for p in ROOT.rglob("*") if p.is_file() and not skip & set(p.relative_to(ROOT).parts)]
 
 
 def is_script(path):
