@@ -71,9 +71,12 @@ void SvnServer::Stop() {
   int pid = 0;
   if (absl::SimpleAtoi(testing::ReadFile(absl::StrCat(directory_, "/pid")), &pid) && pid > 0) {
     const UniqueFd ended(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-    kill(pid, SIGKILL);
-    pollfd until = {ended.get(), POLLIN, 0};
-    poll(&until, 1, -1);
+    // It may have ended already, with all that belongs to its test.
+    if (ended.valid()) {
+      kill(pid, SIGKILL);
+      pollfd until = {ended.get(), POLLIN, 0};
+      poll(&until, 1, -1);
+    }
   }
   unlink(absl::StrCat(directory_, "/pid").c_str());
 }
