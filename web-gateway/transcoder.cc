@@ -39,6 +39,8 @@ using google::protobuf::Reflection;
                        : reflection.Set##Type(&message, &field, (value)))
 
 absl::Status Refuse(absl::string_view path, absl::string_view text, absl::string_view wanted) {
+  // Told back as it is, so it must be what an answer can hold.
+  if (!IsUtf8(text)) return InvalidField(path, "is not UTF-8");
   return InvalidField(path, absl::StrCat("\"", text, "\" is not ", wanted));
 }
 
