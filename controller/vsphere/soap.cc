@@ -17,6 +17,7 @@ namespace {
 
 // Private to this adapter: not a google.rpc detail, so it never leaves the controller.
 constexpr absl::string_view kFaultUrl = "drover.vsphere/fault";
+constexpr absl::string_view kNoWords = "a fault without words";
 
 absl::string_view LocalName(pugi::xml_node node) {
   absl::string_view name = node.name();
@@ -95,8 +96,9 @@ std::string UnescapeName(absl::string_view name) {
 }
 
 absl::Status FaultStatus(const Fault& fault) {
-  absl::Status status(absl::StatusCode::kUnknown,
-                      fault.message.empty() ? fault.type : fault.message);
+  // A status without words reads as if nothing had happened.
+  const absl::string_view words = fault.type.empty() ? kNoWords : fault.type;
+  absl::Status status(absl::StatusCode::kUnknown, fault.message.empty() ? words : fault.message);
   std::string payload = fault.type;
   for (const auto& [name, value] : fault.fields) {
     payload.push_back('\0');
@@ -114,7 +116,9 @@ std::optional<Fault> FaultOf(const absl::Status& status) {
   std::vector<std::string> parts = absl::StrSplit(std::string(*payload), '\0');
   Fault fault;
   fault.type = parts[0];
-  fault.message = status.message() == fault.type ? "" : std::string(status.message());
+  if (status.message() != fault.type && status.message() != kNoWords) {
+    fault.message = std::string(status.message());
+  }
   for (size_t i = 1; i + 1 < parts.size(); i += 2) fault.fields[parts[i]] = parts[i + 1];
   return fault;
 }

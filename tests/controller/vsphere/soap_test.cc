@@ -1,5 +1,6 @@
 #include "controller/vsphere/soap.h"
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/support/status.h"
 
@@ -84,6 +85,16 @@ TEST(Soap, FaultsStayTyped) {
     EXPECT_EQ(fault->fields["existingState"], row.existing) << row.name;
     EXPECT_TRUE(IsFault(reply.status(), row.type)) << row.name;
   }
+}
+
+TEST(Soap, AFaultWithoutWordsSaysSomethingStill) {
+  const auto reply = SoapReply::Parse(
+      Wrapped("<soapenv:Fault><faultcode>ServerFaultCode</faultcode></soapenv:Fault>"), 500);
+  EXPECT_THAT(std::string(reply.status().message()), ::testing::HasSubstr("without words"));
+  const auto fault = FaultOf(reply.status());
+  ASSERT_TRUE(fault.has_value());
+  EXPECT_EQ(fault->type, "");
+  EXPECT_EQ(fault->message, "");
 }
 
 TEST(Soap, WhatIsNoSoapIsAServiceThatIsAway) {
