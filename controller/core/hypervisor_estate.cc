@@ -180,6 +180,7 @@ absl::StatusOr<v1::ListUnmanagedVmsResponse> HypervisorEstate::ListUnmanaged(
   absl::flat_hash_set<std::string> managed;
   const auto rows = inventory_->Vms();
   for (const VmRowPtr& row : *rows) managed.insert(row->vm.uid());
+  const auto templates = inventory_->TemplateNames();
   std::vector<std::string> names;
   {
     absl::MutexLock lock(&mutex_);
@@ -198,7 +199,9 @@ absl::StatusOr<v1::ListUnmanagedVmsResponse> HypervisorEstate::ListUnmanaged(
             MakePageToken(scope, {last.hypervisor(), last.hypervisor_object()}));
         return response;
       }
-      *response.add_vms() = ToUnmanaged(name, vm);
+      v1::UnmanagedVm& unmanaged = *response.add_vms();
+      unmanaged = ToUnmanaged(name, vm);
+      if (templates.contains(vm.name())) unmanaged.set_is_template(true);
     }
   }
   return response;

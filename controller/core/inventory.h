@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -125,6 +126,8 @@ class Inventory {
   absl::StatusOr<drover::v1::ListTypesResponse> ListTypes(
       const drover::v1::ListTypesRequest& request) const;
   absl::StatusOr<TypeSecrets> SecretsOfType(absl::string_view name) const;
+  // Names on the hypervisors of what types are copied from.
+  absl::flat_hash_set<std::string> TemplateNames() const;
   // INVALID_ARGUMENT with all problems; ALREADY_EXISTS, reason TYPE_EXISTS.
   absl::StatusOr<drover::v1::VmType> AddType(absl::string_view id, const drover::v1::VmType& type);
   // A secret that is empty stays as it is.

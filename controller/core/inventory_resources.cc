@@ -327,6 +327,12 @@ absl::StatusOr<drover::v1::ListTypesResponse> Inventory::ListTypes(
   return response;
 }
 
+absl::flat_hash_set<std::string> Inventory::TemplateNames() const {
+  absl::flat_hash_set<std::string> names;
+  for (const auto& record : types_.All()) names.insert(record->type().template_());
+  return names;
+}
+
 absl::StatusOr<TypeSecrets> Inventory::SecretsOfType(absl::string_view name) const {
   auto record = types_.Find(name);
   if (record == nullptr) return NoResource("TYPE_NOT_FOUND", "type", name);

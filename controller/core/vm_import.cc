@@ -58,7 +58,7 @@ absl::Status VmImport::Take(const ImportVmRequest& request, OperationContext& co
   DROVER_ASSIGN_OR_RETURN(const std::shared_ptr<Hypervisor> host,
                           world_->estate->Connection(request.hypervisor()));
   DROVER_ASSIGN_OR_RETURN(const HypervisorVm found, host->GetVm(request.hypervisor_object()));
-  if (found.is_template()) {
+  if (found.is_template() || world_->inventory->TemplateNames().contains(found.name())) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "VM_IS_TEMPLATE",
                      absl::StrCat("\"", found.name(), "\" is a template, not a VM"));
   }

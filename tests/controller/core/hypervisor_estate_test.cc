@@ -251,6 +251,18 @@ TEST_F(EstateTest, TheModelFollowsTheHost) {
   EXPECT_THAT(Told(), ElementsAre("hypervisor.connected hypervisors/esxi-1", "vm.power vms/web-1"));
 }
 
+TEST_F(EstateTest, WhatATypeIsCopiedFromIsATemplate) {
+  HypervisorVm golden = Seen("2", drover::v1::POWER_STATE_OFF);
+  golden.set_name("tpl-web");
+  connector_.host->Then(State({golden, Seen("3", drover::v1::POWER_STATE_OFF)}));
+  ASSERT_TRUE(estate_.Start().ok());
+  connector_.host->AwaitIdle();
+  const auto unmanaged = estate_.ListUnmanaged({});
+  ASSERT_EQ(unmanaged->vms_size(), 2);
+  EXPECT_TRUE(unmanaged->vms(0).is_template());
+  EXPECT_FALSE(unmanaged->vms(1).is_template());
+}
+
 TEST_F(EstateTest, AVmThatGoesIsMissingUntilItIsBack) {
   connector_.host->Then(State({Seen("1", drover::v1::POWER_STATE_ON)}));
   connector_.host->Then([](InventorySink& sink) {

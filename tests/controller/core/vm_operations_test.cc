@@ -234,6 +234,21 @@ TEST_F(VmOperationsTest, ImportWithAnAgentThenForget) {
   EXPECT_THAT(bench_.agents().Known(), IsEmpty());
 }
 
+// As a stand-alone host shows it: an ordinary VM with the name that a type is copied from.
+TEST_F(VmOperationsTest, WhatATypeIsCopiedFromIsNotTakenIn) {
+  drover::v1::ImportVmRequest request;
+  request.set_vm_id("golden");
+  request.set_hypervisor("hypervisors/esx1");
+  request.set_hypervisor_object(bench_.host().AddVm(testing::FakeHypervisor::kTemplate, false, ""));
+  request.set_environment("environments/prod");
+  request.set_type("types/web");
+  const Operation ended =
+      bench_.AwaitEnd(bench_.runner().Submit(*bench_.operations().import().Operation(request)));
+  EXPECT_EQ(ended.state(), Operation::STATE_FAILED);
+  EXPECT_EQ(ReasonOf(ended), "VM_IS_TEMPLATE");
+  EXPECT_FALSE(bench_.inventory().GetVm("vms/golden").ok());
+}
+
 TEST_F(VmOperationsTest, EnvironmentIsAppliedPoweredAndDeleted) {
   drover::v1::ApplyEnvironmentRequest apply;
   drover::v1::EnvironmentDocument& document = *apply.mutable_document();
