@@ -1,6 +1,6 @@
 // Every address, in both languages and both looks.
 import { accessible, isLive, must, person, shot, sound, web } from './browser.mjs';
-import { administrator, text } from './parts.mjs';
+import { administrator, inItsLanguage, text } from './parts.mjs';
 
 const routes = [
   '/', '/vms/new', '/vms/import', '/vms/watched-1', '/vms/watched-1?tab=events', '/environments?open=test', '/environments/deploy', '/upgrade', '/upgrade?tab=rollouts', '/upgrade?tab=automatic',
@@ -24,6 +24,7 @@ export async function every_page(browser) {
       headings[route] = [...(headings[route] ?? []), heading];
       // All of them are told at once.
       await accessible(page).catch((error) => barriers.push(`${language}: ${error.message}`));
+      if (route === '/operations') await inItsLanguage(page, 'main [role=row][data-id] a[href^="/operations/"]');
       await sound(me);
       await shot(page, `${language}${route.replace(/[^a-z0-9]+/g, '-')}`.replace(/-$/, ''));
     }

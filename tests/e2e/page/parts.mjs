@@ -65,6 +65,7 @@ async function ended(what, stateOf, wrong) {
 // The operation (or upgrade) whose page is open has ended well.
 export async function succeeded(page, selector = '[data-test=operation]') {
   await page.waitForSelector(selector);
+  await inItsLanguage(page, '.step-title, .page-head h1');
   await ended('the operation ended', () => page.getAttribute(selector, 'data-state'), () => page.locator('main').innerText());
 }
 
@@ -75,7 +76,13 @@ export async function startedInDrawer(page, act) {
   await act();
   let fresh;
   await eventually('the operation is in the drawer', async () => (fresh = (await names()).find((one) => !before.includes(one))));
+  await inItsLanguage(page, `.drawer-row[data-id="${fresh}"] .drawer-title`);
   return page.locator(`.drawer-row[data-id="${fresh}"]`);
+}
+// On the Chinese page what stands there is told in Chinese.
+export async function inItsLanguage(page, selector) {
+  if ((await page.getAttribute('html', 'lang')) !== 'zh-CN') return;
+  for (const words of await page.locator(selector).allInnerTexts()) must(/\p{Script=Han}/u.test(words), `"${words}" is not told in Chinese`);
 }
 // ... and ends well.
 export async function doneInDrawer(page, act) {

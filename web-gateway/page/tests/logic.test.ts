@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { ApiError, pathOf, queryOf, requestId } from '@/api/call';
 import { actions, actionWord } from '@/i18n/actions';
+import { inChinese } from '@/i18n/operations';
 import { en } from '@/i18n/en';
 import { fill } from '@/i18n/fill';
 import { zh } from '@/i18n/zh';
@@ -147,6 +148,18 @@ test.each([
   ['check: create VM', '预检: 创建虚拟机'],
   ['something new', ''],
 ])('in the log: %s', (action, word) => expect(actionWord(action)).toBe(word));
+
+test.each([
+  ['create VM restart', '创建虚拟机 restart'],
+  ['restart all services of 1 VM', '重启 1 台虚拟机的所有服务'],
+  ['stop web, api of app-1', '停止 app-1 的 web, api'],
+  ['upgrade 12 VMs of shop to revision 7', '将 shop 的 12 台虚拟机升级到版本 7'],
+  ['upgrade app to its previous revision of app-1', '将 app-1 的 app 回退到上一版本'],
+  ['copying disk 1 of 2 to [ds] a/a.vmdk', '复制第 1/2 个磁盘到 [ds] a/a.vmdk'],
+  ['copy the template: cloning tpl to a', '复制模板: 将 tpl 克隆为 a'],
+  ['update: something new', '更新: something new'],
+  ['something new: update', ''],
+])('of an operation: %s', (text, words) => expect(inChinese(text)).toBe(words));
 
 test('an answer that is no status is an error all the same', () => {
   expect(ApiError.of(502, null, 'r1')).toMatchObject({ status: 502, code: 2, message: 'HTTP 502', requestId: 'r1' });

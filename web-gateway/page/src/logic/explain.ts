@@ -1,5 +1,6 @@
 // An error as people read it: the reason in their language where we know it, else the server's own sentence.
 import { ApiError, code } from '@/api/call';
+import type { Operation } from '@/api/types';
 import { tOr, t } from '@/i18n';
 import { known, violationOf } from '@/logic/violations';
 
@@ -8,6 +9,9 @@ export function explain(error: ApiError): string {
   const known = error.reason && tOr(`error.${error.reason}`, '', error.metadata);
   return known || error.message;
 }
+
+// Why an operation failed, or one of its VMs; "" for one that did not.
+export const failureOf = (error: Operation['error']): string => (error?.message ? explain(ApiError.of(200, error, '')) : '');
 
 // What is wrong with a field, and what is wrong with field `field` of a form.
 export function plain(description: string): string {
