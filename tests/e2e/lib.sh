@@ -29,14 +29,16 @@ refused() {
   grep -qE "$text" <<<"$output" || fail "\`$*\` does not say \"$text\" but: $output"
 }
 
-# eventually WHAT COMMAND...: it succeeds within three minutes (machines are shared and slow; a pass is quick).
+# eventually WHAT COMMAND...: it succeeds within three minutes (machines are shared and slow; a pass is quick). The longer it takes, the less often it
+# looks: looking is work too, and other journeys run beside this one.
 eventually() {
-  local what=$1 end=$((SECONDS + 180))
+  local what=$1 end=$((SECONDS + 180)) pauses=(0.1 0.2 0.3 0.5 0.7)
   shift
   checks=$((checks + 1))
   until "$@" >/dev/null 2>&1; do
     [ $SECONDS -lt $end ] || { "$@"; fail "$what did not come true"; }
-    sleep 0.2
+    sleep "${pauses[0]:-1}"
+    pauses=("${pauses[@]:1}")
   done
 }
 

@@ -52,8 +52,8 @@ eventually "of both" is told-2 agent_state contact-lost
 unlinked() { ! lab guest told-1 -- sh -c "grep -qi ' 0100D50A:20FC 01 ' /proc/net/tcp"; }
 eventually "the agent knows" unlinked
 took=$((SECONDS - began))
-# Half a minute, and a little for looking.
-[ $took -le 33 ] || fail "both sides knew after $took s only"
+# Half a minute, and time for looking on a busy machine; the network itself would need many minutes.
+[ $took -le 45 ] || fail "both sides knew after $took s only"
 eventually "the host is told" mailed ops@lab.example "[Drover] host down: esxi1"
 must "heal" lab esxi esxi1 heal
 eventually "they are back" is told-1 agent_state connected

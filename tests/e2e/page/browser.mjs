@@ -39,7 +39,7 @@ export async function launch() {
 
 // A browser profile of its own: cookie, language, look.
 export async function person(browser, { language = 'en', dark = false } = {}) {
-  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, locale: language === 'en' ? 'en-GB' : 'zh-CN', colorScheme: dark ? 'dark' : 'light' });
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, locale: language === 'en' ? 'en-GB' : 'zh-CN', colorScheme: dark ? 'dark' : 'light', reducedMotion: dark ? 'reduce' : 'no-preference' });
   context.setDefaultTimeout(60_000);
   const page = await context.newPage();
   const problems = [];
@@ -49,7 +49,15 @@ export async function person(browser, { language = 'en', dark = false } = {}) {
   });
   page.on('pageerror', (error) => problems.push(String(error.stack)));
   page.on('console', (message) => /content security policy/i.test(message.text()) && problems.push(message.text()));
-  return { context, page, problems };
+  const asked = new Set();
+  page.on('request', (request) => request.resourceType() === 'fetch' && asked.add(request));
+  for (const end of ['requestfinished', 'requestfailed']) page.on(end, (request) => asked.delete(request));
+  return { context, page, problems, asked };
+}
+
+// The page has what it asked for, and asks for no more.
+export async function settled({ page, asked }) {
+  for (let calm = 0; calm < 4; calm = asked.size ? 0 : calm + 1) await page.waitForTimeout(50);
 }
 
 // Nothing was blocked, nothing was thrown.

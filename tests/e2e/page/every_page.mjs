@@ -1,5 +1,5 @@
 // Every address, in both languages and both looks.
-import { accessible, isLive, must, person, shot, sound, web } from './browser.mjs';
+import { accessible, isLive, must, person, settled, shot, sound, web } from './browser.mjs';
 import { administrator, inItsLanguage, text } from './parts.mjs';
 
 const routes = [
@@ -17,7 +17,7 @@ export async function every_page(browser) {
     for (const route of routes) {
       await page.goto(`${web}${route}`);
       await page.waitForSelector('main h1');
-      await page.waitForLoadState('networkidle', { timeout: 2000 }).catch(() => {});
+      await settled(me);
       must((await page.getAttribute('html', 'lang')) === language, `${route} does not say its language`);
       const heading = await text(page, 'main h1');
       must(heading.trim() !== '' && (await page.title()).startsWith(heading), `${route} has no title`);
