@@ -8,9 +8,9 @@
 #include "absl/strings/str_split.h"
 #include "agent/file_swap.h"
 #include "agent/text_diff.h"
-#include "agent/watched_service.h"
 #include "proto/support/log.h"
 #include "proto/support/status.h"
+#include "proto/support/utf8.h"
 
 namespace drover::agent {
 namespace {

@@ -7,7 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "agent/service_probe.h"
-#include "agent/watched_service.h"
+#include "proto/support/utf8.h"
 
 namespace drover::agent {
 namespace {

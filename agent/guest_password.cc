@@ -5,9 +5,9 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "agent/watched_service.h"
 #include "openssl/crypto.h"
 #include "proto/support/status.h"
+#include "proto/support/utf8.h"
 
 namespace drover::agent {
 namespace {

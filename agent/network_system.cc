@@ -17,9 +17,9 @@
 #include "absl/strings/strip.h"
 #include "agent/durable_file.h"
 #include "agent/machine.h"
-#include "agent/watched_service.h"
 #include "proto/support/log.h"
 #include "proto/support/status.h"
+#include "proto/support/utf8.h"
 
 namespace drover::agent {
 namespace {

@@ -8,6 +8,7 @@
 #include "proto/support/log.h"
 #include "proto/support/status.h"
 #include "proto/support/time.h"
+#include "proto/support/utf8.h"
 
 namespace drover::agent {
 namespace {

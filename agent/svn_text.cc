@@ -9,9 +9,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "agent/watched_service.h"
 #include "proto/support/status.h"
 #include "proto/support/time.h"
+#include "proto/support/utf8.h"
 
 namespace drover::agent {
 namespace {

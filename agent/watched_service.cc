@@ -1,4 +1,3 @@
-// Long because the states of a service are one machine: each reaction knows all the others.
 #include "agent/watched_service.h"
 
 #include <signal.h>
@@ -13,6 +12,7 @@
 #include "proto/support/resource_name.h"
 #include "proto/support/status.h"
 #include "proto/support/time.h"
+#include "proto/support/utf8.h"
 
 namespace drover::agent {
 namespace {
@@ -33,41 +33,7 @@ constexpr absl::Duration kFirstPoll = absl::Milliseconds(2);
 constexpr absl::Duration kSlowestPoll = absl::Milliseconds(200);
 constexpr size_t kOutputInEvents = 4096;
 
-// Bytes of the UTF-8 character at the beginning, 0 when it is none.
-size_t CharacterLength(absl::string_view text) {
-  const auto lead = static_cast<unsigned char>(text[0]);
-  const size_t length = lead < 0x80                    ? 1
-                        : lead >= 0xc2 && lead <= 0xdf ? 2
-                        : lead >= 0xe0 && lead <= 0xef ? 3
-                        : lead >= 0xf0 && lead <= 0xf4 ? 4
-                                                       : 0;
-  if (length == 0 || length > text.size()) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80) return 0;
-  }
-  const auto second = static_cast<unsigned char>(length > 1 ? text[1] : 0);
-  const bool overlong = (lead == 0xe0 && second < 0xa0) || (lead == 0xf0 && second < 0x90);
-  const bool outside = (lead == 0xed && second > 0x9f) || (lead == 0xf4 && second > 0x8f);
-  return overlong || outside ? 0 : length;
-}
-
 }  // namespace
-
-std::string CleanText(absl::string_view text, size_t limit) {
-  if (text.size() > limit) text.remove_prefix(text.size() - limit);
-  std::string clean;
-  clean.reserve(text.size());
-  while (!text.empty()) {
-    const size_t length = CharacterLength(text);
-    if (length == 0) {
-      clean += '?';
-    } else {
-      clean.append(text.data(), length);
-    }
-    text.remove_prefix(std::max<size_t>(length, 1));
-  }
-  return clean;
-}
 
 absl::StatusOr<std::unique_ptr<WatchedService>> WatchedService::Make(
     const ServiceSurroundings* surroundings, const drover::v1::ServiceSpec& spec) {

@@ -171,7 +171,4 @@ class WatchedService {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
-// Text for a proto string: bytes that are no UTF-8 become '?', at most `limit` of the end.
-std::string CleanText(absl::string_view text, size_t limit);
-
 }  // namespace drover::agent

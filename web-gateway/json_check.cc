@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "proto/support/status.h"
-#include "web-gateway/utf8.h"
+#include "proto/support/utf8.h"
 
 namespace drover::gateway {
 namespace {

@@ -1,7 +1,7 @@
 #include "web-gateway/json_text.h"
 
 #include "absl/strings/str_format.h"
-#include "web-gateway/utf8.h"
+#include "proto/support/utf8.h"
 
 namespace drover::gateway {
 

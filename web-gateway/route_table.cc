@@ -13,8 +13,8 @@
 #include "absl/strings/strip.h"
 #include "google/api/annotations.pb.h"
 #include "proto/support/status.h"
+#include "proto/support/utf8.h"
 #include "web-gateway/http.h"
-#include "web-gateway/utf8.h"
 
 namespace drover::gateway {
 namespace {

@@ -19,10 +19,10 @@
 #include "proto/support/contract.h"
 #include "proto/support/json.h"
 #include "proto/support/status.h"
+#include "proto/support/utf8.h"
 #include "web-gateway/http.h"
 #include "web-gateway/json_check.h"
 #include "web-gateway/json_text.h"
-#include "web-gateway/utf8.h"
 
 namespace drover::gateway {
 namespace {

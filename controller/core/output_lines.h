@@ -34,7 +34,4 @@ class OutputLines {
   std::string tail_;
 };
 
-// With each byte that is not part of UTF-8 replaced by "?".
-std::string PlainText(absl::string_view bytes);
-
 }  // namespace drover::core

@@ -11,6 +11,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "proto/support/status.h"
+#include "proto/support/utf8.h"
 
 namespace drover::vsphere {
 namespace {
@@ -151,6 +152,8 @@ Fault ReadFault(pugi::xml_node node) {
 
 absl::StatusOr<SoapReply> SoapReply::Parse(std::string body, long http_status) {
   SoapReply reply;
+  // A host's names and notes end up in messages that hold nothing else.
+  if (!IsUtf8(body)) body = CleanText(body);
   reply.text_ = std::make_unique<std::string>(std::move(body));
   reply.document_ = std::make_unique<pugi::xml_document>();
   pugi::xml_parse_result parsed = reply.document_->load_buffer_inplace(

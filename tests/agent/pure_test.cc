@@ -9,7 +9,6 @@
 #include "agent/sampler.h"
 #include "agent/service_probe.h"
 #include "agent/setup.h"
-#include "agent/watched_service.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -312,13 +311,6 @@ TEST(Setup, WritesTheBootLineOnceAndFirst) {
   }
   EXPECT_THAT(UnitFile("/a/b", "/c/d"), HasSubstr("ExecStart=/a/b run --config /c/d\n"));
   EXPECT_THAT(UnitFile("/a/b", "/c/d"), HasSubstr("KillMode=process\n"));
-}
-
-TEST(CleanText, LeavesUtf8AndMarksTheRest) {
-  EXPECT_EQ(CleanText("plain \xe4\xb8\xad\xe6\x96\x87", 100), "plain \xe4\xb8\xad\xe6\x96\x87");
-  EXPECT_EQ(CleanText("a\xff\xc3z\xed\xa0\x80", 100), "a??z???");
-  EXPECT_EQ(CleanText("\xe4\xb8\xad", 2), "??");
-  EXPECT_EQ(CleanText("abcdef", 3), "def");
 }
 
 }  // namespace

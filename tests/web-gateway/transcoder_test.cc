@@ -15,7 +15,6 @@
 #include "proto/support/status.h"
 #include "web-gateway/json_check.h"
 #include "web-gateway/json_text.h"
-#include "web-gateway/utf8.h"
 
 namespace drover::gateway {
 namespace {
@@ -121,7 +120,7 @@ TEST(MakeRequest, RefusesByName) {
       {"GET", "/v1/vms", "search=%ff", "", "search", "UTF-8"},
       {"GET", "/v1/vms", "search=%f", "", "", "wrongly escaped"},
       {"GET", "/v1/vms", "%ff=1", "", "", "not UTF-8"},
-      {"GET", "/v1/vms", "pageSize=10\xda\x90", "", "pageSize", "UTF-8"},
+      {"GET", "/v1/vms", "pageSize=10\xda", "", "pageSize", "UTF-8"},
       {"GET", "/v1/vms", "power=%da", "", "power", "UTF-8"},
       {"GET", "/v1/log", "startTime=%da", "", "startTime", "UTF-8"},
       {"GET", "/v1/vms", "", "{}", "", "no body"},
@@ -278,16 +277,6 @@ TEST(JsonText, IsAlwaysJson) {
   const std::string texts[] = {"", "a\"\\\n\x01\x7f", "中😀", "\xff\xfe", std::string("a\0b", 3)};
   for (const std::string& text : texts) {
     EXPECT_TRUE(CheckJson(JsonText(text), nullptr).ok()) << JsonText(text);
-  }
-}
-
-TEST(Utf8, IsAsTheStandardHasIt) {
-  for (const char* good : {"", "a", "é", "中", "😀", "\xf4\x8f\xbf\xbf"}) {
-    EXPECT_TRUE(IsUtf8(good)) << good;
-  }
-  for (const char* bad : {"\x80", "\xc0\xaf", "\xc3", "\xe4\xb8", "\xed\xa0\x80",
-                          "\xf0\x80\x80\xaf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff"}) {
-    EXPECT_FALSE(IsUtf8(bad));
   }
 }
 

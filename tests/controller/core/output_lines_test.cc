@@ -48,10 +48,8 @@ TEST(OutputLines, LongLinesAreCutAndManyAreCounted) {
 }
 
 TEST(OutputLines, OnlyTextComesOut) {
-  EXPECT_EQ(PlainText("caf\xc3\xa9 \xff\xc3"), "caf\xc3\xa9 ??");
-  // Overlong, surrogate, beyond the last character.
-  EXPECT_EQ(PlainText("\xc0\xaf|\xed\xa0\x80|\xf5\x80\x80\x80"), "??|???|????");
-  EXPECT_EQ(PlainText("\xe4\xb8\xad\xf0\x9f\x90\x91"), "\xe4\xb8\xad\xf0\x9f\x90\x91");
+  OutputLines lines(0);
+  EXPECT_THAT(lines.Add("caf\xc3\xa9 \xff\xc3\n", 0, false), ElementsAre("caf\xc3\xa9 ??"));
 }
 
 }  // namespace

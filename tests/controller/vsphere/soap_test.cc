@@ -97,6 +97,12 @@ TEST(Soap, AFaultWithoutWordsSaysSomethingStill) {
   EXPECT_EQ(fault->message, "");
 }
 
+TEST(Soap, BytesThatAreNoTextAreMarked) {
+  const auto reply = SoapReply::Parse(Wrapped("<R><returnval>caf\xe9</returnval></R>"), 200);
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_EQ(Text(reply->value()), "caf?");
+}
+
 TEST(Soap, WhatIsNoSoapIsAServiceThatIsAway) {
   for (const char* body : {"", "<html><body>503</body></html>", "not xml at all", "<a><b></a>"}) {
     auto reply = SoapReply::Parse(body, 503);
