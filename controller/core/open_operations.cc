@@ -446,6 +446,8 @@ absl::Status OpenOperations::SaveSurely(absl::string_view id, Change change) {
 
 void OpenOperations::Touch(absl::string_view id, Change change) {
   std::string parent;
+  bool quiet = false;
+  std::optional<std::stop_source> nap;
   {
     absl::MutexLock lock(&mutex_);
     Entry* entry = FindEntry(id);
@@ -458,11 +460,34 @@ void OpenOperations::Touch(absl::string_view id, Change change) {
     parent = UpdateParent(*entry);
     const absl::Time now = clock_->Now();
     const bool same = operation.percent() == before && entry->record.order_state() == order_state;
-    if (same && now - entry->told < kQuietTime) return;
-    entry->told = now;
+    quiet = same && now - entry->told < kQuietTime;
+    if (quiet) {
+      nap = Owe(std::string(id), *entry);
+    } else {
+      Told(std::string(id), *entry, now);
+    }
   }
+  if (nap.has_value()) nap->request_stop();
+  if (quiet) return;
   Tell(id);
   Tell(parent);
+}
+
+std::optional<std::stop_source> OpenOperations::Owe(const std::string& id, Entry& entry) {
+  if (entry.owed.has_value()) return std::nullopt;
+  entry.owed = entry.told + kQuietTime;
+  const bool first = owed_.empty() || *entry.owed < owed_.begin()->first;
+  owed_.emplace(*entry.owed, id);
+  if (!first) return std::nullopt;
+  changed_.SignalAll();
+  return nap_;
+}
+
+void OpenOperations::Told(const std::string& id, Entry& entry, absl::Time now) {
+  entry.told = now;
+  if (!entry.owed.has_value()) return;
+  owed_.erase({*entry.owed, id});
+  entry.owed.reset();
 }
 
 std::vector<std::string> OpenOperations::QueueOf(absl::string_view vm) const {
@@ -517,25 +542,42 @@ bool OpenOperations::stopping() const {
 }
 
 std::optional<OpenOperations::Nap> OpenOperations::OpenDue() {
-  absl::MutexLock lock(&mutex_);
-  while (!stopping_) {
-    if (delays_.empty()) {
-      changed_.Wait(&mutex_);
-      continue;
+  for (;;) {
+    std::vector<std::string> due;
+    {
+      absl::MutexLock lock(&mutex_);
+      while (!stopping_ && delays_.empty() && owed_.empty()) changed_.Wait(&mutex_);
+      if (stopping_) return std::nullopt;
+      const absl::Time now = clock_->Now();
+      while (!delays_.empty() && delays_.begin()->first <= now) {
+        const std::string id = delays_.begin()->second;
+        Entry* entry = FindEntry(id);
+        entry->aside = false;
+        EndDelay(id, *entry);
+        OpenGate(id, *entry);
+        changed_.SignalAll();
+      }
+      while (!owed_.empty() && owed_.begin()->first <= now) {
+        const std::string id = owed_.begin()->second;
+        owed_.erase(owed_.begin());
+        Entry* entry = FindEntry(id);
+        // It has ended, and that was told.
+        if (entry == nullptr) continue;
+        entry->owed.reset();
+        entry->told = now;
+        due.push_back(id);
+        due.emplace_back(IdOf(entry->record.operation().parent()));
+      }
+      absl::Time next = absl::InfiniteFuture();
+      if (!delays_.empty()) next = delays_.begin()->first;
+      if (!owed_.empty()) next = std::min(next, owed_.begin()->first);
+      if (due.empty() && next < absl::InfiniteFuture()) {
+        nap_ = std::stop_source();
+        return Nap{std::min(next - now, kLongestNap), nap_.get_token()};
+      }
     }
-    const auto [time, id] = *delays_.begin();
-    const absl::Time now = clock_->Now();
-    if (time > now) {
-      nap_ = std::stop_source();
-      return Nap{std::min(time - now, kLongestNap), nap_.get_token()};
-    }
-    Entry* entry = FindEntry(id);
-    entry->aside = false;
-    EndDelay(id, *entry);
-    OpenGate(id, *entry);
-    changed_.SignalAll();
+    for (const std::string& id : due) Tell(id);
   }
-  return std::nullopt;
 }
 
 }  // namespace drover::core

@@ -98,7 +98,8 @@ class OpenOperations : public std::enable_shared_from_this<OpenOperations> {
   absl::Status Save(absl::string_view id, Change change);
   // As Save, and again until the store takes it or the controller stops (CANCELLED).
   absl::Status SaveSurely(absl::string_view id, Change change);
-  // In memory only.
+  // In memory only. Told at most every 200 ms, unless the state or the percentage changed; the last
+  // is always told.
   void Touch(absl::string_view id, Change change);
   std::vector<std::string> QueueOf(absl::string_view vm) const;
 
@@ -114,8 +115,9 @@ class OpenOperations : public std::enable_shared_from_this<OpenOperations> {
     // Requested when there is something sooner, and by Shutdown.
     std::stop_token interrupted;
   };
-  // Opens what was put back with a delay that is over; then tells how long to sleep before the next
-  // call. Waits until something has a delay. Nothing after Shutdown. For one thread.
+  // Opens what was put back with a delay that is over and tells what was kept quiet for long
+  // enough; then says how long to sleep before the next call. Waits until there is something.
+  // Nothing after Shutdown. For one thread.
   std::optional<Nap> OpenDue();
 
  private:
@@ -138,6 +140,8 @@ class OpenOperations : public std::enable_shared_from_this<OpenOperations> {
     std::optional<absl::Time> not_before;
     std::stop_source stop;
     absl::Time told = absl::InfinitePast();
+    // A change was kept quiet and is told then.
+    std::optional<absl::Time> owed;
   };
   using Entries = std::map<std::string, std::unique_ptr<Entry>, std::less<>>;
 
@@ -158,6 +162,11 @@ class OpenOperations : public std::enable_shared_from_this<OpenOperations> {
   std::optional<std::stop_source> Delay(const std::string& id, Entry& entry, absl::Duration delay)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void EndDelay(const std::string& id, Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Tells it when the quiet time is over. What to interrupt, maybe nothing.
+  std::optional<std::stop_source> Owe(const std::string& id, Entry& entry)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Told(const std::string& id, Entry& entry, absl::Time now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status WriteNew(const std::vector<OperationRecord>& records, absl::string_view request_key,
                         const RequestRecord& request);
   // An end comes with its events.
@@ -178,6 +187,8 @@ class OpenOperations : public std::enable_shared_from_this<OpenOperations> {
   OperationQueue queue_ ABSL_GUARDED_BY(mutex_);
   // Those with a not_before, by it.
   std::set<std::pair<absl::Time, std::string>> delays_ ABSL_GUARDED_BY(mutex_);
+  // Those with something owed, by its time.
+  std::set<std::pair<absl::Time, std::string>> owed_ ABSL_GUARDED_BY(mutex_);
   std::stop_source nap_ ABSL_GUARDED_BY(mutex_);
   std::string last_id_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
