@@ -10,7 +10,6 @@
 #include "gtest/gtest.h"
 #include "proto/support/status.h"
 #include "tests/controller/core/upgrade_bench.h"
-#include "tests/testing/faulty_store.h"
 
 namespace drover::core {
 namespace {
@@ -96,27 +95,9 @@ TEST_F(RolloutFaultsTest, CrashAfterEveryWriteOfABadRevisionGoesBack) {
     ++revision;
     world_.SetHead(revision);
     world_.SetBad(revision);
-    std::vector<UpgradeWorld::Guest> before;
-    for (int i = 1; i <= 3; ++i) before.push_back(world_.guest(Uid(i)));
-    End();
-    testing::FaultyStore store(&files_.store());
-    store.OnRefusal([this] { Changed(); });
-    Run(&store);
-    StartRolloutRequest request = To(revision, 1, 2);
-    request.set_request_id(absl::StrCat("upgrade-", revision));
-    store.DieAfterWrites(writes);
-    const auto started = rollouts_->Start(request, caller_);
-    std::string name;
-    if (started.ok()) {
-      name = started->name();
-      Await(name, [&](const Rollout& rollout) {
-        return store.died() || IsDone(rollout.operation().state());
-      });
-    }
-    const bool died = store.died();
-    End();
-    Run();
-    if (name.empty()) name = Start(request);
+    const std::vector<UpgradeWorld::Guest> before = Guests(3);
+    bool died = false;
+    const std::string name = DieWhile(To(revision, 1, 2), writes, &died);
     const Rollout ended = AwaitEndInTime(name, absl::Seconds(1));
     EXPECT_EQ(ended.operation().state(), Operation::STATE_FAILED);
     EXPECT_EQ(ReasonOf(FromRpcStatus(ended.operation().targets(0).error())), "HEALTH_GATE");

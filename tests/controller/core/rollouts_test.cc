@@ -12,7 +12,6 @@
 #include "gtest/gtest.h"
 #include "proto/support/status.h"
 #include "tests/controller/core/upgrade_bench.h"
-#include "tests/testing/faulty_store.h"
 #include "tests/testing/temp_dir.h"
 
 namespace drover::core {
@@ -231,28 +230,9 @@ TEST_F(RolloutsTest, CrashAfterEveryWriteEndsTheSame) {
     SCOPED_TRACE(absl::StrCat(writes, " writes"));
     ++revision;
     world_.SetHead(revision);
-    std::vector<UpgradeWorld::Guest> before;
-    for (int i = 1; i <= 5; ++i) before.push_back(world_.guest(Uid(i)));
-    End();
-    testing::FaultyStore store(&files_.store());
-    store.OnRefusal([this] { Changed(); });
-    Run(&store);
-    StartRolloutRequest request = To(revision, 1, 2);
-    request.set_request_id(absl::StrCat("upgrade-", revision));
-    store.DieAfterWrites(writes);
-    const auto started = rollouts_->Start(request, caller_);
-    std::string name;
-    if (started.ok()) {
-      name = started->name();
-      Await(name, [&](const Rollout& rollout) {
-        return store.died() || IsDone(rollout.operation().state());
-      });
-    }
-    const bool died = store.died();
-    End();
-    Run();
-    // Whoever did not hear that it began asks again.
-    if (name.empty()) name = Start(request);
+    const std::vector<UpgradeWorld::Guest> before = Guests(5);
+    bool died = false;
+    const std::string name = DieWhile(To(revision, 1, 2), writes, &died);
     const Rollout ended = AwaitEnd(name);
     EXPECT_EQ(ended.operation().state(), Operation::STATE_SUCCEEDED)
         << ended.operation().error().message();

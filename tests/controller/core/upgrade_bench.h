@@ -6,12 +6,14 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "controller/core/operation_record.h"
 #include "controller/core/rollouts.h"
 #include "gtest/gtest.h"
 #include "tests/controller/core/upgrade_world.h"
+#include "tests/testing/faulty_store.h"
 #include "tests/testing/test_store.h"
 
 namespace drover::core {
@@ -131,6 +133,32 @@ class UpgradeBench : public ::testing::Test {
       const auto rollout = rollouts_->Get(name);
       if (!rollout.ok() || enough(*rollout)) return rollout.value_or(Rollout());
     }
+  }
+  std::vector<UpgradeWorld::Guest> Guests(int count) {
+    std::vector<UpgradeWorld::Guest> guests;
+    for (int i = 1; i <= count; ++i) guests.push_back(world_.guest(Uid(i)));
+    return guests;
+  }
+  // Starts it with a controller that dies after so many writes, and runs another; whoever did not
+  // hear that it began asks again. Its name; and whether the first one lived long enough to die.
+  std::string DieWhile(StartRolloutRequest request, int writes, bool* died) {
+    request.set_request_id(absl::StrCat("upgrade-", request.spec().revision()));
+    End();
+    testing::FaultyStore store(&files_.store());
+    store.OnRefusal([this] { Changed(); });
+    Run(&store);
+    store.DieAfterWrites(writes);
+    const auto started = rollouts_->Start(request, caller_);
+    const std::string name = started.ok() ? started->name() : "";
+    if (started.ok()) {
+      Await(name, [&](const Rollout& rollout) {
+        return store.died() || IsDone(rollout.operation().state());
+      });
+    }
+    *died = store.died();
+    End();
+    Run();
+    return name.empty() ? Start(request) : name;
   }
   Rollout AwaitEnd(const std::string& name) {
     return Await(name, [](const Rollout& rollout) { return IsDone(rollout.operation().state()); });
