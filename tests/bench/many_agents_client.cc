@@ -2,7 +2,9 @@
 // identity and its own stream. They enrol, say hello, answer heartbeats and no-ops, send samples,
 // and come back after a full-jitter delay as the agent does.
 //
-//   many_agents_client ours|bare FOLDER COUNT
+//   many_agents_client ours|bare FOLDER COUNT [SECONDS]
+//
+// With SECONDS an order takes so long, and tells 20 lines a second, half a second's at a time.
 //
 // Prints a line "connected SECONDS" each time all are connected that were not. Ends with its
 // standard input.
@@ -54,6 +56,7 @@ struct Shared {
   std::string authority;
   bool bare = false;
   int count = 0;
+  int talk_seconds = 0;
   std::atomic<int> connected = 0;
   absl::Mutex mutex;
   absl::Time gap_since = absl::Now();
@@ -170,6 +173,13 @@ class Agent {
           heard_ = in_.heartbeat().number();
           break;
         case ControllerMessage::kCommand: {
+          if (owner_->shared_->talk_seconds > 0) {
+            command_ = in_.command().id();
+            written_ = 0;
+            lines_ = 0;
+            Talk();
+            break;
+          }
           AgentMessage message;
           message.mutable_command_update()->set_command_id(in_.command().id());
           message.mutable_command_update()->set_state(CommandUpdate::STATE_SUCCEEDED);
@@ -228,9 +238,39 @@ class Agent {
       sample.set_disk_total_mb(20480);
       Send(std::move(samples));
     }
+    // What a program wrote in the last half second, again and again.
+    void Talk() {
+      AddHold();
+      talk_alarm_.Set(std::chrono::system_clock::now() + std::chrono::milliseconds(500),
+                      [this](bool ok) {
+                        if (ok && !stopped_) Tell();
+                        RemoveHold();
+                      });
+    }
+    void Tell() {
+      const absl::Time now = absl::Now();
+      std::string output;
+      for (int i = 0; i < 10; ++i) {
+        const absl::Time written = now - absl::Milliseconds(50 * (9 - i));
+        absl::StrAppend(&output, ++lines_, " ", absl::ToUnixMicros(written),
+                        " what a program says\n");
+      }
+      const bool last = lines_ >= 20 * owner_->shared_->talk_seconds;
+      AgentMessage message;
+      CommandUpdate& update = *message.mutable_command_update();
+      update.set_command_id(command_);
+      update.set_state(last ? CommandUpdate::STATE_SUCCEEDED : CommandUpdate::STATE_RUNNING);
+      update.set_output(output);
+      update.set_output_offset(written_);
+      *update.mutable_time() = ToProto(now);
+      written_ += static_cast<int64_t>(output.size());
+      Send(std::move(message));
+      if (!last) Talk();
+    }
     void StopTicking() {
       stopped_ = true;
       alarm_.Cancel();
+      talk_alarm_.Cancel();
     }
 
     Agent* const owner_;
@@ -246,6 +286,10 @@ class Agent {
     int64_t beats_ = 0;
     std::atomic<int64_t> heard_ = 0;
     grpc::Alarm alarm_;
+    std::string command_;
+    int lines_ = 0;
+    int64_t written_ = 0;
+    grpc::Alarm talk_alarm_;
   };
 
   static grpc::ChannelArguments Arguments() {
@@ -291,8 +335,8 @@ class Agent {
 }  // namespace drover
 
 int main(int argc, char** argv) {
-  if (argc != 4) {
-    fprintf(stderr, "usage: many_agents_client ours|bare FOLDER COUNT\n");
+  if (argc != 4 && argc != 5) {
+    fprintf(stderr, "usage: many_agents_client ours|bare FOLDER COUNT [SECONDS]\n");
     return 2;
   }
   rlimit files{65536, 65536};
@@ -301,6 +345,7 @@ int main(int argc, char** argv) {
   shared.bare = std::string(argv[1]) == "bare";
   shared.folder = argv[2];
   shared.count = atoi(argv[3]);
+  if (argc == 5) shared.talk_seconds = atoi(argv[4]);
   shared.authority = drover::Contents(shared.folder + "/authority.pem");
   std::ifstream tokens(shared.folder + "/tokens");
   std::vector<std::unique_ptr<drover::Agent>> agents;

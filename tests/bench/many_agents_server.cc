@@ -9,6 +9,8 @@
 //   agents         how many streams are open
 //   memory         resident KiB
 //   cpu            seconds of CPU so far
+//   talk           orders one no-op of each agent, each as an operation people can follow: the
+//                  public API's address and a file with the operations' names
 //   order N        milliseconds to order one no-op of each agent N times, results included; the
 //                  first without being counted
 #include <grpcpp/grpcpp.h>
@@ -45,6 +47,7 @@
 #include "proto/support/log.h"
 #include "proto/support/status.h"
 #include "proto/support/time.h"
+#include "tests/bench/output_desk.h"
 
 namespace drover {
 namespace {
@@ -117,7 +120,10 @@ class Ours : public Side {
     WriteFile(folder + "/authority.pem", authority_->certificate());
     WriteFile(folder + "/address", absl::StrCat("127.0.0.1:", server_->port()));
   }
-  ~Ours() override { server_->Stop(absl::Seconds(1)); }
+  ~Ours() override {
+    desk_.reset();
+    server_->Stop(absl::Seconds(1));
+  }
 
   // The same again after a restart.
   static std::string AddressIn(const std::string& folder) {
@@ -157,6 +163,18 @@ class Ours : public Side {
       mutex.Await(absl::Condition(&done));
     }
     ids_ = std::move(ids);
+  }
+  // Serves the operations too. The API's address and a file with their names.
+  std::string Talk(const std::string& folder) {
+    if (desk_ == nullptr) {
+      desk_ = std::make_unique<OutputDesk>(OutputDesk::Parts{
+          store_.get(), vault_.get(), &clock_, inventory_.get(), commands_.get(), directory_.get(),
+          certificate_->certificate_file(), certificate_->key_file()});
+    }
+    std::vector<std::string> vms;
+    for (size_t i = 0; i < uids_.size(); ++i) vms.push_back(absl::StrCat("vms/vm-", i));
+    WriteFile(folder + "/operations", absl::StrCat(absl::StrJoin(desk_->Order(vms), "\n"), "\n"));
+    return absl::StrCat("127.0.0.1:", desk_->port(), " ", folder, "/operations");
   }
   // What a batch does when it has read the results; not a part of the answer's time.
   void Forget() {
@@ -202,6 +220,7 @@ class Ours : public Side {
   std::unique_ptr<agents::Enrolment> enrolment_;
   std::unique_ptr<agents::AgentDirectory> directory_;
   std::unique_ptr<agents::LinkServer> server_;
+  std::unique_ptr<OutputDesk> desk_;
   std::vector<std::string> uids_;
   std::vector<std::string> ids_;
 };
@@ -328,7 +347,7 @@ double CpuSeconds() {
          static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
-void Answer(Side& side, Ours* ours) {
+void Answer(Side& side, Ours* ours, const std::string& folder) {
   std::string word;
   while (std::cin >> word) {
     if (word == "agents") {
@@ -337,6 +356,8 @@ void Answer(Side& side, Ours* ours) {
       std::cout << ResidentKb() << std::endl;
     } else if (word == "cpu") {
       std::cout << CpuSeconds() << std::endl;
+    } else if (word == "talk" && ours != nullptr) {
+      std::cout << ours->Talk(folder) << std::endl;
     } else if (word == "order") {
       int times = 1;
       std::cin >> times;
@@ -365,10 +386,10 @@ int main(int argc, char** argv) {
   setrlimit(RLIMIT_NOFILE, &files);
   if (std::string(argv[1]) == "ours") {
     drover::Ours ours(argv[2], atoi(argv[3]));
-    drover::Answer(ours, &ours);
+    drover::Answer(ours, &ours, argv[2]);
   } else {
     drover::Bare bare(argv[2]);
-    drover::Answer(bare, nullptr);
+    drover::Answer(bare, nullptr, argv[2]);
   }
   return 0;
 }
