@@ -81,6 +81,54 @@ PY
 }
 mailed() { mails_to "$1" | grep -qF "$2"; }
 
+# owned_type OWNER...: the type "owned", a web service with these owners that is given up after one attempt.
+owned_type() {
+  local owners
+  owners=$(printf '"%s", ' "$@")
+  cat >"$DROVER_LAB/type.toml" <<EOF
+[[type]]
+name = "owned"
+template = "tpl-web"
+guest_user = "root"
+owners = [${owners%, }]
+  [[type.service]]
+  name = "web"
+  pid_file = "/run/web.pid"
+  command_line = "http\\\\.server 80"
+  start_command = "/etc/init.d/web start"
+  stop_command = "/etc/init.d/web stop"
+  attempts = 1
+EOF
+  drover type add -f "$DROVER_LAB/type.toml" --guest-password-stdin <<<template
+}
+
+# code_repository: an svn repository at svn://10.213.0.1/repo with a trunk, and a checkout of it to commit from in $svn/committer.
+svn=$DROVER_LAB/svn
+code_repository() {
+  export LC_ALL=C.UTF-8
+  # A burst of commits is one: svn does not wait for the next second after each.
+  export SVN_I_LOVE_CORRUPTED_WORKING_COPIES_SO_DISABLE_SLEEP_FOR_TIMESTAMPS=yes
+  mkdir -p "$svn"
+  svnadmin create "$svn/repo" && svn -q mkdir -m begin "file://$svn/repo/trunk" && svn -q checkout "file://$svn/repo/trunk" "$svn/committer" &&
+    svnserve --daemon --root "$svn" --listen-host 10.213.0.1 --pid-file "$svn/pid"
+}
+# hook_commits: from now on each commit is told to the platform, as packaging/hooks/post-commit does it.
+hook_commits() {
+  cat >"$DROVER_LAB/post-commit.conf" <<EOF
+gateway=$DROVER_WEB
+url=svn://10.213.0.1/repo
+key=$DROVER_LAB/controller/hook.key
+spool=$DROVER_LAB/hook-spool
+retry=1
+EOF
+  export DROVER_HOOK_CONF=$DROVER_LAB/post-commit.conf
+  printf '#!/bin/sh\nDROVER_HOOK_CONF=%s exec %s/packaging/hooks/post-commit "$@"\n' "$DROVER_HOOK_CONF" "$PWD" >"$svn/repo/hooks/post-commit" &&
+    chmod +x "$svn/repo/hooks/post-commit"
+}
+
+# journeys RUN.MJS ARG...: in a browser that may not put itself before all else on the machine, as Chromium does where it can.
+journeys() { setpriv --bounding-set -sys_nice --inh-caps -sys_nice node "$@"; }
+
 # Nothing of a failed or deleted VM is left anywhere: inventory, claims, hosts, guests.
 nothing_left() {
   [ -z "$(drover vm list -q)" ] || fail "VMs are left in the inventory: $(drover vm list -q)"

@@ -3,21 +3,7 @@
 # Owners are told: a service given up and its return, in their language; a host that is cut off is one mail, both sides know of the silence (MON-2, P9, P25).
 . "$(dirname "$0")/lib.sh"
 
-cat >"$DROVER_LAB/type.toml" <<'EOF'
-[[type]]
-name = "owned"
-template = "tpl-web"
-guest_user = "root"
-owners = ["ops@lab.example", "li@lab.example"]
-  [[type.service]]
-  name = "web"
-  pid_file = "/run/web.pid"
-  command_line = "http\\.server 80"
-  start_command = "/etc/init.d/web start"
-  stop_command = "/etc/init.d/web stop"
-  attempts = 1
-EOF
-must "a type with two owners" drover type add -f "$DROVER_LAB/type.toml" --guest-password-stdin <<<template
+must "a type with two owners" owned_type ops@lab.example li@lab.example
 must "one of them reads Chinese" drover user add li --role administrator --mail li@lab.example --language zh-CN --password-stdin <<<"a long password 4711"
 must "create" create told-1 owned 10.213.55.1
 must "create" create told-2 owned 10.213.55.2

@@ -3,21 +3,7 @@
 # While the controller is out of reach an agent tells owners itself, through the relay it was given; the platform learns of it and tells nobody again (MON-2, MON-3).
 . "$(dirname "$0")/lib.sh"
 
-cat >"$DROVER_LAB/type.toml" <<'EOF'
-[[type]]
-name = "owned"
-template = "tpl-web"
-guest_user = "root"
-owners = ["ops@lab.example"]
-  [[type.service]]
-  name = "web"
-  pid_file = "/run/web.pid"
-  command_line = "http\\.server 80"
-  start_command = "/etc/init.d/web start"
-  stop_command = "/etc/init.d/web stop"
-  attempts = 1
-EOF
-must "a type with an owner" drover type add -f "$DROVER_LAB/type.toml" --guest-password-stdin <<<template
+must "a type with an owner" owned_type ops@lab.example
 must "create" create alone owned 10.213.56.1
 eventually "agent" is alone agent_state connected
 

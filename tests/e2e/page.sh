@@ -14,7 +14,7 @@ must "add user" sh -c "echo 'First-password-1' | drover user add mei --role admi
 export DROVER_SCREENSHOTS=$DROVER_BUILD/screenshots/estate
 rm -rf "$DROVER_SCREENSHOTS"
 mkdir -p "$DROVER_SCREENSHOTS"
-must "the browser's journeys" node "$(dirname "$0")/page/run.mjs" estate "$@"
+must "the browser's journeys" journeys "$(dirname "$0")/page/run.mjs" estate "$@"
 must "delete" drover vm delete watched-1 watched-2 watched-3 --yes
 nothing_left
 passed

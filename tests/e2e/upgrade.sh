@@ -3,18 +3,11 @@
 # Code is upgraded in waves from a real svnserve, goes back by itself when it is bad, and is told of by commits (UPG-1..4, P8, P12, P15, P19, P20).
 . "$(dirname "$0")/lib.sh"
 
-svn=$DROVER_LAB/svn
 url=svn://10.213.0.1/repo/trunk
 password="pw-$RANDOM-canary"
-mkdir -p "$svn"
-must "a repository" svnadmin create "$svn/repo"
+must "a repository" code_repository
 printf '[general]\nanon-access = none\nauth-access = write\npassword-db = passwd\n' >"$svn/repo/conf/svnserve.conf"
 printf '[users]\ndeployer = %s\n' "$password" >"$svn/repo/conf/passwd"
-export LC_ALL=C.UTF-8
-# A burst of commits is one: svn does not wait for the next second after each.
-export SVN_I_LOVE_CORRUPTED_WORKING_COPIES_SO_DISABLE_SLEEP_FOR_TIMESTAMPS=yes
-must "folders" svn -q mkdir -m begin "file://$svn/repo/trunk"
-must "a committer" svn -q checkout "file://$svn/repo/trunk" "$svn/committer"
 
 # commit FILE TEXT: the new revision.
 commit() {
@@ -22,7 +15,6 @@ commit() {
   svn -q add --force "$svn/committer/$1" && svn -q commit -m "change $1" "$svn/committer" && svn -q update "$svn/committer" &&
     svn info --show-item revision "$svn/committer"
 }
-svnserve --daemon --root "$svn" --listen-host 10.213.0.1 --pid-file "$svn/pid" || fail "svnserve"
 good='#!/bin/sh\nexec sleep 100000\n'
 first=$(commit run.sh "$good")
 svn -q propset svn:executable yes "$svn/committer/run.sh"
@@ -167,17 +159,8 @@ must "all are where they were" all_at "$fourth"
 
 say "commits start upgrades, also those made while the controller is away"
 must "switch it on" drover upgrade auto-on test app --wave 4 --health 8s
-cat >"$DROVER_LAB/post-commit.conf" <<EOF
-gateway=$DROVER_WEB
-url=svn://10.213.0.1/repo
-key=$DROVER_LAB/controller/hook.key
-spool=$DROVER_LAB/hook-spool
-retry=1
-EOF
 [ "$(stat -c %a "$DROVER_LAB/controller/hook.key")" = 600 ] || fail "others can read the hooks' key"
-export DROVER_HOOK_CONF=$DROVER_LAB/post-commit.conf
-printf '#!/bin/sh\nDROVER_HOOK_CONF=%s exec %s/packaging/hooks/post-commit "$@"\n' "$DROVER_HOOK_CONF" "$PWD" >"$svn/repo/hooks/post-commit"
-chmod +x "$svn/repo/hooks/post-commit"
+must "a hook" hook_commits
 must "kill" lab controller kill
 for i in $(seq 10); do newest=$(commit settings.py "DEBUG = False\nSIZE = 1$i\n"); done
 must "start" lab controller start
