@@ -8,18 +8,12 @@
 [ -n "${DROVER_WEB:-}" ] || fail "this lab has no gateway: build drover-gateway and page"
 
 say "a repository"
-export LC_ALL=C.UTF-8
-export SVN_I_LOVE_CORRUPTED_WORKING_COPIES_SO_DISABLE_SLEEP_FOR_TIMESTAMPS=yes
-svn=$DROVER_LAB/svn
+must "a repository" code_repository
 export DROVER_COMMITTER=$svn/committer
-mkdir -p "$svn"
-must "a repository" svnadmin create "$svn/repo"
-must "folders" svn -q mkdir -m begin "file://$svn/repo/trunk"
-must "a committer" svn -q checkout "file://$svn/repo/trunk" "$DROVER_COMMITTER"
 printf '#!/bin/sh\nexec sleep 100000\n' >"$DROVER_COMMITTER/run.sh"
 printf 'SIZE = 1\n' >"$DROVER_COMMITTER/settings.py"
 must "a first revision" sh -c "cd $DROVER_COMMITTER && svn -q add run.sh settings.py && svn -q commit -m 'First version' && svn -q update"
-svnserve --daemon --root "$svn" --listen-host 10.213.0.1 --pid-file "$svn/pid" || fail "svnserve"
+must "a hook" hook_commits
 
 say "the estate"
 cat >"$DROVER_LAB/app.toml" <<EOF
@@ -60,7 +54,7 @@ must "an administrator" sh -c "echo 'First-password-1' | drover user add mei --r
 export DROVER_SCREENSHOTS=$DROVER_BUILD/screenshots/work
 rm -rf "$DROVER_SCREENSHOTS"
 mkdir -p "$DROVER_SCREENSHOTS"
-must "the browser's journeys" node "$(dirname "$0")/page/run.mjs" work "$@"
+must "the browser's journeys" journeys "$(dirname "$0")/page/run.mjs" work "$@"
 must "delete" drover vm delete app-1 app-2 app-3 box cache --yes
 nothing_left
 passed

@@ -130,7 +130,7 @@ export async function what_is_not_offered(browser) {
   await none('/hypervisors', '.hypervisor-head', w('hypervisor.add'), w('do.edit'), w('do.remove'));
   await none('/profiles', '[data-id="profiles/crawler"]', w('profile.add'), w('profile.copy'), w('do.delete'));
   await none('/log', '.table [role=row][data-id]', w('log.delete'));
-  await none('/upgrade?tab=automatic', '[data-id="environments/test types/app"]', w('upgrade.switch_on'));
+  await none('/upgrade?tab=automatic', '[data-id="environments/test types/app"]', w('upgrade.switch_on'), w('upgrade.limits'));
   must((await page.getByRole('switch').count()) === 0, 'an administrator is offered the switch');
   await none('/vms/import', '.table', w('vm.import.verb'));
   // What is theirs: upgrade and configuration, the network, the log's backup.

@@ -30,6 +30,7 @@ export async function inBothLanguages(browser, journey) {
 
 export const button = (scope, name) => scope.getByRole('button', { name, exact: true });
 export const dialog = (page) => page.locator('.el-dialog:visible');
+export const submit = (page) => dialog(page).locator('[data-test=submit]');
 export const field = (scope, label) => scope.getByLabel(label, { exact: true });
 // Clicks through the question.
 export const sayYes = (page) => page.click('[data-test=confirm]');

@@ -1,9 +1,8 @@
 // What a system administrator sets up: users, types, hypervisors.
 import { accessible, eventually, must, sh, shot } from './browser.mjs';
-import { administrator, button, choose, dialog, field, inBothLanguages, sayYes, toldAndClosed, wrongAt } from './parts.mjs';
+import { administrator, button, choose, dialog, field, inBothLanguages, sayYes, submit, toldAndClosed, wrongAt } from './parts.mjs';
 
 const rowOf = (page, name) => page.locator(`[role=row][data-id="${name}"]`);
-const submit = (page) => dialog(page).locator('[data-test=submit]').click();
 const closed = (page) => eventually('the dialog closes', async () => (await dialog(page).count()) === 0);
 
 export const users = (browser) =>
@@ -15,20 +14,20 @@ export const users = (browser) =>
     await field(dialog(page), w('form.display_name')).fill('林');
     await field(dialog(page), w('user.mail')).fill('not an address');
     await field(dialog(page), w('user.first_password')).fill('short');
-    await submit(page);
+    await submit(page).click();
     await wrongAt(page, w('user.mail'));
     await accessible(page);
     await shot(page, `users-wrong-${language}`);
     await field(dialog(page), w('user.mail')).fill('lin@example.com');
-    await submit(page);
+    await submit(page).click();
     await wrongAt(page, w('user.first_password'));
     await field(dialog(page), w('user.first_password')).fill('Longer-password-1');
-    await submit(page);
+    await submit(page).click();
     await closed(page);
     await rowOf(page, 'users/lin').filter({ hasText: w('role.administrator') }).waitFor();
     await button(rowOf(page, 'users/lin'), w('do.edit')).click();
     await choose(page, dialog(page), w('user.role'), w('role.system_administrator'));
-    await submit(page);
+    await submit(page).click();
     await closed(page);
     await rowOf(page, 'users/lin').filter({ hasText: w('role.system_administrator') }).waitFor();
     await shot(page, `users-${language}`);
@@ -44,7 +43,7 @@ export const users = (browser) =>
     await toldAndClosed(page, w('error.LAST_SYSTEM_ADMINISTRATOR'));
     await button(rowOf(page, 'users/admin'), w('do.edit')).click();
     await choose(page, dialog(page), w('user.role'), w('role.administrator'));
-    await submit(page);
+    await submit(page).click();
     await dialog(page).getByText(w('error.LAST_SYSTEM_ADMINISTRATOR')).waitFor();
     await button(dialog(page), w('do.cancel')).click();
     must(/admin/.test(await sh('drover', 'user', 'list', '-q')), 'the last system administrator is gone');
@@ -99,7 +98,7 @@ export const hypervisors = (browser) =>
     await administrator(page, '/hypervisors');
     await button(host('esxi2'), w('do.edit')).click();
     await field(dialog(page), w('vm.remark')).fill('rack 4');
-    await submit(page);
+    await submit(page).click();
     await closed(page);
     await host('esxi2').getByText('rack 4').waitFor();
     await button(host('esxi1'), w('do.remove')).click();
@@ -128,7 +127,7 @@ export const hypervisors = (browser) =>
     await page.click('[data-test=test]');
     await dialog(page).locator('[role=status]').filter({ hasText: w('hypervisor.licence') }).waitFor();
     await shot(page, `hypervisor-tested-${language}`);
-    await submit(page);
+    await submit(page).click();
     await closed(page);
     await host('esxi2').getByText(w('agent.connected')).waitFor();
     await accessible(page);

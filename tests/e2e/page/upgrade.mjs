@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { accessible, eventually, isLive, must, person, sh, shot, sound, web } from './browser.mjs';
-import { administrator, button, choose, field, inBothLanguages, succeeded, tab, wordsOf } from './parts.mjs';
+import { administrator, button, choose, dialog, field, inBothLanguages, sayYes, submit, succeeded, tab, wordsOf } from './parts.mjs';
 
 const committer = process.env.DROVER_COMMITTER;
 const head = async () => (await sh('svn', 'info', '--show-item', 'revision', committer)).trim();
@@ -132,7 +132,8 @@ async function back({ page }, w, first) {
 
 export const automatic_upgrade = (browser) =>
   inBothLanguages(browser, async ({ page, w, language }) => {
-    const enabled = async () => JSON.parse(await sh('drover', 'upgrade', 'auto', '-o', 'json')).automaticUpgrades?.[0]?.enabled === true;
+    const automatic = async () => JSON.parse(await sh('drover', 'upgrade', 'auto', '-o', 'json')).automaticUpgrades?.[0];
+    const enabled = async () => (await automatic())?.enabled === true;
     await administrator(page, '/upgrade?tab=automatic');
     const toggle = page.getByRole('switch', { name: `${w('upgrade.automatic')} test app` });
     if ((await toggle.count()) === 0) {
@@ -145,6 +146,33 @@ export const automatic_upgrade = (browser) =>
     await eventually('it is on', async () => (await enabled()) && (await toggle.isChecked()));
     await accessible(page);
     await shot(page, `upgrade-automatic-${language}`);
+
+    // How carefully.
+    const row = page.locator('[role=row][data-id="environments/test types/app"]');
+    const waves = language === 'en' ? 2 : 3;
+    await button(row, w('upgrade.limits')).click();
+    await field(dialog(page), w('upgrade.wave_size')).fill(String(waves));
+    await field(dialog(page), w('upgrade.health')).fill('1');
+    await field(dialog(page), w('upgrade.health')).press('Tab');
+    await accessible(page);
+    await shot(page, `upgrade-automatic-limits-${language}`);
+    await submit(page).click();
+    await eventually('the limits are kept', async () => (await automatic()).limits?.waveSize === waves && (await enabled()));
+
+    // A commit; and back again.
+    const before = await sh('lab', 'guest', 'app-1', '--', 'svn', 'info', '--show-item', 'revision', '/srv/app');
+    const next = await commit(`"${language}"`);
+    await row.getByText(`r${next}`, { exact: true }).waitFor();
+    await row.locator('a[href^="/upgrade/"]').click();
+    await page.waitForURL(/\/upgrade\/\w+/);
+    await succeeded(page, rollout);
+    await button(page, w('upgrade.take_back')).click();
+    await sayYes(page);
+    await page.waitForURL(/tab=rollouts/);
+    await page.goto(`${web}/upgrade`);
+    for (const vm of ['app-1', 'app-2', 'app-3']) await at(page, vm, before.trim(), next);
+    await page.goto(`${web}/upgrade?tab=automatic`);
+    await toggle.waitFor({ state: 'attached' });
     await page.locator('.el-switch').click();
     await eventually('it is off', async () => !(await enabled()) && !(await toggle.isChecked()));
   });

@@ -1,8 +1,7 @@
 // What is changed in and about one VM: chart, network, password, hardware, repair, forget and import.
 import { accessible, eventually, isLive, must, sh, shot, web } from './browser.mjs';
-import { administrator, button, choose, dialog, doneInDrawer, field, inBothLanguages, menu, row, sayYes, startedInDrawer, wrongAt } from './parts.mjs';
+import { administrator, button, choose, dialog, doneInDrawer, field, inBothLanguages, menu, row, sayYes, startedInDrawer, submit, wrongAt } from './parts.mjs';
 
-const submit = (page) => dialog(page).locator('[data-test=submit]');
 const fact = (page, words) => page.locator('.facts > div').filter({ hasText: words }).first();
 const agent = async (vm) => (await sh('drover', 'vm', 'list', '--search', vm, '-o', 'csv', '--no-headers', '--columns', 'agent_state')).trim();
 const more = (page, item) => menu(page, '[data-test=more]', item);

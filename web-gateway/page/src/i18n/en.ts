@@ -655,6 +655,8 @@ export const en = {
   'upgrade.n_vms': '{n|one VM|{n} VMs} chosen',
   'upgrade.whole_type': 'all VMs of this type',
   'upgrade.how': 'How',
+  'upgrade.limits': 'Limits',
+  'upgrade.how_of': 'Upgrades of {type} in {environment}',
   'upgrade.to': 'To',
   'upgrade.head': 'newest',
   'upgrade.back': 'each VM\'s previous revision',

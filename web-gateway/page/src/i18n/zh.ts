@@ -657,6 +657,8 @@ export const zh: Words = {
   'upgrade.n_vms': '已选 {n} 台虚拟机',
   'upgrade.whole_type': '该类型的全部虚拟机',
   'upgrade.how': '升级方式',
+  'upgrade.limits': '限制',
+  'upgrade.how_of': '{environment} 中 {type} 的升级方式',
   'upgrade.to': '目标',
   'upgrade.head': '最新版本',
   'upgrade.back': '各自的上一版本',
