@@ -170,7 +170,7 @@ export const automatic_upgrade = (browser) =>
     await sayYes(page);
     await page.waitForURL(/tab=rollouts/);
     await page.goto(`${web}/upgrade`);
-    for (const vm of ['app-1', 'app-2', 'app-3']) await at(page, vm, before.trim(), next);
+    for (const vm of ['app-1', 'app-2', 'app-3']) await at(page, vm, before.trim());
     await page.goto(`${web}/upgrade?tab=automatic`);
     await toggle.waitFor({ state: 'attached' });
     await page.locator('.el-switch').click();
