@@ -444,7 +444,7 @@ absl::Status OpenOperations::SaveSurely(absl::string_view id, Change change) {
   }
 }
 
-void OpenOperations::Touch(absl::string_view id, Change change) {
+void OpenOperations::Touch(absl::string_view id, News change) {
   std::string parent;
   bool quiet = false;
   std::optional<std::stop_source> nap;
@@ -455,7 +455,7 @@ void OpenOperations::Touch(absl::string_view id, Change change) {
     Operation& operation = *entry->record.mutable_operation();
     const int before = operation.percent();
     const auto order_state = entry->record.order_state();
-    change(entry->record);
+    if (!change(entry->record)) return;
     operation.set_revision(operation.revision() + 1);
     parent = UpdateParent(*entry);
     const absl::Time now = clock_->Now();

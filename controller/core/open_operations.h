@@ -99,8 +99,9 @@ class OpenOperations : public std::enable_shared_from_this<OpenOperations> {
   // As Save, and again until the store takes it or the controller stops (CANCELLED).
   absl::Status SaveSurely(absl::string_view id, Change change);
   // In memory only. Told at most every 200 ms, unless the state or the percentage changed; the last
-  // is always told.
-  void Touch(absl::string_view id, Change change);
+  // is always told. A change that returns false has changed nothing.
+  using News = absl::FunctionRef<bool(OperationRecord&)>;
+  void Touch(absl::string_view id, News change);
   std::vector<std::string> QueueOf(absl::string_view vm) const;
 
   // Requested when the operation shall stop what it does now; a new one with `renew`.

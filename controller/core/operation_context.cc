@@ -21,11 +21,15 @@ using Step = Operation::Step;
 constexpr int kForAll = -1;
 constexpr char kWaits[] = "STEP_WAITS";
 
-void SetDetail(OperationRecord& record, int step, int percent, absl::string_view detail) {
+// Whether that is news.
+bool SetDetail(OperationRecord& record, int step, int percent, absl::string_view detail) {
   Step& its = *record.mutable_operation()->mutable_steps(step);
-  its.set_percent(std::clamp(percent, its.percent(), 100));
+  percent = std::clamp(percent, its.percent(), 100);
+  if (its.percent() == percent && its.detail() == detail) return false;
+  its.set_percent(percent);
   its.set_detail(std::string(detail));
   SetPercent(record);
+  return true;
 }
 
 class FarStep : public WaitingStep {
@@ -40,9 +44,10 @@ class FarStep : public WaitingStep {
     const auto open = open_.lock();
     if (open == nullptr) return;
     open->Touch(id_, [&](OperationRecord& record) {
-      if (record.operation().steps(step_).state() != Step::STATE_RUNNING) return;
+      if (record.operation().steps(step_).state() != Step::STATE_RUNNING) return false;
+      const bool same_state = record.order_state() == state;
       record.set_order_state(state);
-      SetDetail(record, step_, percent, detail);
+      return SetDetail(record, step_, percent, detail) || !same_state;
     });
   }
   void LogOutput(absl::string_view key, absl::string_view output, int64_t offset,
@@ -66,6 +71,7 @@ class FarStep : public WaitingStep {
       for (const std::string& line : fresh) AppendLogLine(record, line, now);
       // Beside the lines, so that both are recorded or none.
       (*(*record.mutable_memory())[step_].mutable_values())[memory_key] = seen;
+      return true;
     });
   }
 
@@ -98,7 +104,8 @@ StepRun::StepRun(OpenOperations* open, Vault* vault, Clock* clock, std::string i
       stop_(std::move(stop)) {}
 
 void StepRun::Report(int percent, absl::string_view detail) {
-  open_->Touch(id_, [&](OperationRecord& record) { SetDetail(record, step_, percent, detail); });
+  open_->Touch(id_,
+               [&](OperationRecord& record) { return SetDetail(record, step_, percent, detail); });
 }
 
 absl::Status StepRun::Remember(absl::string_view key, absl::string_view value) {
@@ -116,7 +123,10 @@ absl::StatusOr<std::string> StepRun::Secrets() {
 
 void StepRun::Log(absl::string_view line) {
   const absl::Time now = clock_->Now();
-  open_->Touch(id_, [&](OperationRecord& record) { AppendLogLine(record, line, now); });
+  open_->Touch(id_, [&](OperationRecord& record) {
+    AppendLogLine(record, line, now);
+    return true;
+  });
 }
 
 absl::Status StepRun::RememberForAll(absl::string_view key, absl::string_view value) {
@@ -144,6 +154,7 @@ std::optional<absl::Duration> StepRun::WaitOf(const absl::Status& status) const 
 void StepRun::SetResponse(const google::protobuf::Message& response) {
   open_->Touch(id_, [&](OperationRecord& record) {
     record.mutable_operation()->mutable_response()->PackFrom(response);
+    return true;
   });
 }
 

@@ -49,7 +49,10 @@ void OperationWorker::Run(const std::string& id) {
                         "another version of the controller began this with other steps"));
   }
   const absl::Time now = clock_->Now();
-  open_->Touch(id, [&](OperationRecord& its) { Start(its, now); });
+  open_->Touch(id, [&](OperationRecord& its) {
+    Start(its, now);
+    return true;
+  });
   while (GoOn(id, steps)) {
   }
 }
@@ -138,6 +141,7 @@ bool OperationWorker::EndSteps(const std::string& id, const OperationRecord& rec
     if (release.has_value() && release->stop && !paused) {
       open_->Touch(id, [&](OperationRecord& its) {
         AppendLogLine(its, absl::StrCat("no more VMs are begun: ", release->reason), now);
+        return true;
       });
       CancelChildren(id);
       return true;

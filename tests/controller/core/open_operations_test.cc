@@ -31,12 +31,14 @@ TEST(OpenOperations, TheLastOfManyQuickChangesIsToldToo) {
   const auto log = [&](const std::string& line) {
     open->Touch(*id, [&](OperationRecord& record) {
       record.mutable_operation()->add_log()->set_text(line);
+      return true;
     });
   };
   log("first");
   const int before = told;
   log("second");
   log("third");
+  open->Touch(*id, [](OperationRecord&) { return false; });
   EXPECT_EQ(told, before);
   const std::optional<OpenOperations::Nap> nap = open->OpenDue();
   ASSERT_TRUE(nap.has_value());
