@@ -102,17 +102,16 @@ EOF
   drover type add -f "$DROVER_LAB/type.toml" --guest-password-stdin <<<template
 }
 
-# code_repository: an svn repository at svn://10.213.0.1/repo with a trunk, and a checkout of it to commit from in $svn/committer.
-svn=$DROVER_LAB/svn
+# code_repository FOLDER: an svn repository, FOLDER/repo, at svn://10.213.0.1/repo with a trunk, and a checkout of it to commit from in FOLDER/committer.
 code_repository() {
   export LC_ALL=C.UTF-8
   # A burst of commits is one: svn does not wait for the next second after each.
   export SVN_I_LOVE_CORRUPTED_WORKING_COPIES_SO_DISABLE_SLEEP_FOR_TIMESTAMPS=yes
-  mkdir -p "$svn"
-  svnadmin create "$svn/repo" && svn -q mkdir -m begin "file://$svn/repo/trunk" && svn -q checkout "file://$svn/repo/trunk" "$svn/committer" &&
-    svnserve --daemon --root "$svn" --listen-host 10.213.0.1 --pid-file "$svn/pid"
+  mkdir -p "$1"
+  svnadmin create "$1/repo" && svn -q mkdir -m begin "file://$1/repo/trunk" && svn -q checkout "file://$1/repo/trunk" "$1/committer" &&
+    svnserve --daemon --root "$1" --listen-host 10.213.0.1 --pid-file "$1/pid"
 }
-# hook_commits: from now on each commit is told to the platform, as packaging/hooks/post-commit does it.
+# hook_commits FOLDER: from now on each commit there is told to the platform, as packaging/hooks/post-commit does it.
 hook_commits() {
   cat >"$DROVER_LAB/post-commit.conf" <<EOF
 gateway=$DROVER_WEB
@@ -122,10 +121,9 @@ spool=$DROVER_LAB/hook-spool
 retry=1
 EOF
   export DROVER_HOOK_CONF=$DROVER_LAB/post-commit.conf
-  printf '#!/bin/sh\nDROVER_HOOK_CONF=%s exec %s/packaging/hooks/post-commit "$@"\n' "$DROVER_HOOK_CONF" "$PWD" >"$svn/repo/hooks/post-commit" &&
-    chmod +x "$svn/repo/hooks/post-commit"
+  printf '#!/bin/sh\nDROVER_HOOK_CONF=%s exec %s/packaging/hooks/post-commit "$@"\n' "$DROVER_HOOK_CONF" "$PWD" >"$1/repo/hooks/post-commit" &&
+    chmod +x "$1/repo/hooks/post-commit"
 }
-
 # journeys RUN.MJS ARG...: in a browser that may not put itself before all else on the machine, as Chromium does where it can.
 journeys() { setpriv --bounding-set -sys_nice --inh-caps -sys_nice node "$@"; }
 

@@ -8,12 +8,13 @@
 [ -n "${DROVER_WEB:-}" ] || fail "this lab has no gateway: build drover-gateway and page"
 
 say "a repository"
-must "a repository" code_repository
+svn=$DROVER_LAB/svn
+must "a repository" code_repository "$svn"
 export DROVER_COMMITTER=$svn/committer
 printf '#!/bin/sh\nexec sleep 100000\n' >"$DROVER_COMMITTER/run.sh"
 printf 'SIZE = 1\n' >"$DROVER_COMMITTER/settings.py"
 must "a first revision" sh -c "cd $DROVER_COMMITTER && svn -q add run.sh settings.py && svn -q commit -m 'First version' && svn -q update"
-must "a hook" hook_commits
+must "a hook" hook_commits "$svn"
 
 say "the estate"
 cat >"$DROVER_LAB/app.toml" <<EOF

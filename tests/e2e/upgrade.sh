@@ -3,9 +3,10 @@
 # Code is upgraded in waves from a real svnserve, goes back by itself when it is bad, and is told of by commits (UPG-1..4, P8, P12, P15, P19, P20).
 . "$(dirname "$0")/lib.sh"
 
+svn=$DROVER_LAB/svn
 url=svn://10.213.0.1/repo/trunk
 password="pw-$RANDOM-canary"
-must "a repository" code_repository
+must "a repository" code_repository "$svn"
 printf '[general]\nanon-access = none\nauth-access = write\npassword-db = passwd\n' >"$svn/repo/conf/svnserve.conf"
 printf '[users]\ndeployer = %s\n' "$password" >"$svn/repo/conf/passwd"
 
@@ -160,7 +161,7 @@ must "all are where they were" all_at "$fourth"
 say "commits start upgrades, also those made while the controller is away"
 must "switch it on" drover upgrade auto-on test app --wave 4 --health 8s
 [ "$(stat -c %a "$DROVER_LAB/controller/hook.key")" = 600 ] || fail "others can read the hooks' key"
-must "a hook" hook_commits
+must "a hook" hook_commits "$svn"
 must "kill" lab controller kill
 for i in $(seq 10); do newest=$(commit settings.py "DEBUG = False\nSIZE = 1$i\n"); done
 must "start" lab controller start
