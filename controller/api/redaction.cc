@@ -7,10 +7,12 @@
 #include <set>
 #include <vector>
 
+#include "absl/base/attributes.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "drover/v1/options.pb.h"
 #include "proto/support/contract.h"
-#include "proto/support/json.h"
 
 namespace drover::api {
 namespace {
@@ -49,33 +51,42 @@ void RedactAny(Any* any) {
   content->SerializeToString(any->mutable_value());
 }
 
-void RedactAnys(Message* message) {
+}  // namespace
+
+// Types are few, messages many: each is looked at once.
+bool MayHoldSecrets(const Descriptor& type) {
+  ABSL_CONST_INIT static absl::Mutex mutex(absl::kConstInit);
+  static auto* const known = new absl::flat_hash_map<const Descriptor*, bool>();
+  {
+    absl::ReaderMutexLock lock(&mutex);
+    if (const auto it = known->find(&type); it != known->end()) return it->second;
+  }
+  std::set<const Descriptor*> seen;
+  const bool may = FindSecret(type, seen);
+  absl::MutexLock lock(&mutex);
+  known->emplace(&type, may);
+  return may;
+}
+
+void Redact(Message* message) {
   if (message->GetDescriptor() == Any::descriptor()) return RedactAny(static_cast<Any*>(message));
   const Reflection* reflection = message->GetReflection();
   std::vector<const FieldDescriptor*> fields;
   reflection->ListFields(*message, &fields);
   for (const FieldDescriptor* field : fields) {
-    if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE || field->is_map()) continue;
-    if (!field->is_repeated()) {
-      RedactAnys(reflection->MutableMessage(message, field));
+    if (field->options().GetExtension(v1::secret)) {
+      reflection->ClearField(message, field);
+    } else if (field->message_type() == nullptr || field->is_map() ||
+               !MayHoldSecrets(*field->message_type())) {
       continue;
-    }
-    for (int i = 0; i < reflection->FieldSize(*message, field); ++i) {
-      RedactAnys(reflection->MutableRepeatedMessage(message, field, i));
+    } else if (!field->is_repeated()) {
+      Redact(reflection->MutableMessage(message, field));
+    } else {
+      for (int i = 0; i < reflection->FieldSize(*message, field); ++i) {
+        Redact(reflection->MutableRepeatedMessage(message, field, i));
+      }
     }
   }
-}
-
-}  // namespace
-
-bool MayHoldSecrets(const Descriptor& type) {
-  std::set<const Descriptor*> seen;
-  return FindSecret(type, seen);
-}
-
-void Redact(Message* message) {
-  ClearSecrets(message);
-  RedactAnys(message);
 }
 
 std::string LogText(const Message& request) {

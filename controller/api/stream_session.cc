@@ -1,5 +1,7 @@
 #include "controller/api/stream_session.h"
 
+#include <google/protobuf/arena.h>
+
 #include <utility>
 
 namespace drover::api {
@@ -13,9 +15,11 @@ StreamSession::StreamSession(StreamWire* wire, core::WorkerPool* pool, size_t li
 bool StreamSession::Push(const Message& message) {
   std::string bytes;
   if (redact_) {
-    std::unique_ptr<Message> copy(message.New());
+    // An operation has hundreds of parts: nobody asks for memory for each.
+    google::protobuf::Arena arena;
+    Message* const copy = message.New(&arena);
     copy->CopyFrom(message);
-    redact_(copy.get());
+    redact_(copy);
     bytes = copy->SerializeAsString();
   } else {
     bytes = message.SerializeAsString();
