@@ -5,11 +5,14 @@
 // A real connection over loopback; client and server take turns on one thread, so that an input
 // does the same each time.
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <memory>
+#include <utility>
 
 #include "tests/fuzz/fuzz.h"
 #include "web-gateway/asio.h"
@@ -93,12 +96,25 @@ bool Take(int fd, std::string* answer) {
   }
 }
 
+// The fuzzer's own clock must not interrupt what is no part of the test.
+net::ip::tcp::socket Meet(Loop& loop, net::ip::tcp::socket& client) {
+  sigset_t alarm;
+  sigset_t before;
+  sigemptyset(&alarm);
+  sigaddset(&alarm, SIGALRM);
+  pthread_sigmask(SIG_BLOCK, &alarm, &before);
+  client.connect(loop.acceptor.local_endpoint());
+  net::ip::tcp::socket met = loop.acceptor.accept();
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return met;
+}
+
 void Session(absl::string_view bytes, size_t piece) {
   Loop& loop = TheLoop();
   net::ip::tcp::socket client(loop.io);
-  client.connect(loop.acceptor.local_endpoint());
+  net::ip::tcp::socket met = Meet(loop, client);
   bool ended = false;
-  auto connection = Serve(loop.acceptor.accept(), "127.0.0.1", nullptr, loop.context,
+  auto connection = Serve(std::move(met), "127.0.0.1", nullptr, loop.context,
                           [&ended](Connection*) { ended = true; });
   const int fd = client.native_handle();
   std::string answer;
@@ -108,7 +124,7 @@ void Session(absl::string_view bytes, size_t piece) {
   while (open && !bytes.empty()) {
     const ssize_t sent =
         send(fd, bytes.data(), std::min(piece, bytes.size()), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent < 0 && errno != EAGAIN) break;
+    if (sent < 0 && errno != EAGAIN && errno != EINTR) break;
     if (sent > 0) bytes.remove_prefix(static_cast<size_t>(sent));
     loop.io.poll();
     open = Take(fd, &answer);
