@@ -1,6 +1,7 @@
 #include "controller/core/automatic_upgrades.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 #include <utility>
@@ -48,6 +49,12 @@ bool Within(absl::string_view url, absl::string_view repository) {
   while (absl::ConsumeSuffix(&url, "/")) {
   }
   return url == repository || absl::StartsWith(url, absl::StrCat(repository, "/"));
+}
+
+// Whether their revisions are numbers of one repository: a hook names its root, a poll the url of a
+// working copy.
+bool Comparable(absl::string_view one, absl::string_view other) {
+  return Within(one, other) || Within(other, one);
 }
 
 Caller OwnCaller() {
@@ -344,14 +351,75 @@ absl::StatusOr<bool> AutomaticUpgrades::TakeUp(const Item& item) {
     absl::MutexLock lock(&alarm_->mutex);
     alarm_->awaited.erase(name);
   }
+  // Again: what was told while the last one ended is taken up with the rest.
+  DROVER_ASSIGN_OR_RETURN(commits, PendingOf(item.key));
+  DROVER_RETURN_IF_ERROR(DropTakenUp(item, commits));
+  if (commits.empty()) return false;
   // One repository at a time: revisions of two do not compare.
-  const std::string& repository = commits[0].commit.repository_url();
-  commits.erase(std::find_if(commits.begin(), commits.end(),
-                             [&](const Pending& pending) {
-                               return pending.commit.repository_url() != repository;
-                             }),
+  const std::string repository = commits[0].commit.repository_url();
+  commits.erase(std::remove_if(commits.begin(), commits.end(),
+                               [&](const Pending& pending) {
+                                 return !Comparable(pending.commit.repository_url(), repository);
+                               }),
                 commits.end());
+  std::stable_sort(commits.begin(), commits.end(), [](const Pending& one, const Pending& other) {
+    return one.commit.revision() < other.commit.revision();
+  });
   return StartRollout(item, commits);
+}
+
+absl::Status AutomaticUpgrades::DropTakenUp(const Item& item, std::vector<Pending>& commits) {
+  // A type that is gone has taken up nothing: starting its rollout says what is wrong.
+  const auto type = inventory_->GetType(item.record.upgrade().type());
+  if (!type.ok()) return absl::OkStatus();
+  const auto taken_up = [&](const Pending& pending) {
+    const auto& ids = pending.commit.working_copies();
+    return std::all_of(ids.begin(), ids.end(), [&](const std::string& id) {
+      for (const auto& copy : type->working_copies()) {
+        if (copy.id() != id) continue;
+        const auto taken = item.record.taken_up().find(copy.url());
+        return taken != item.record.taken_up().end() && taken->second >= pending.commit.revision();
+      }
+      return false;
+    });
+  };
+  const auto fresh = std::stable_partition(commits.begin(), commits.end(), taken_up);
+  const std::vector<Pending> old(std::make_move_iterator(commits.begin()),
+                                 std::make_move_iterator(fresh));
+  commits.erase(commits.begin(), fresh);
+  if (old.empty()) return absl::OkStatus();
+  return store_->Write([&](StoreWriter& writer) -> absl::Status {
+    for (const Pending& pending : old) {
+      DROVER_RETURN_IF_ERROR(writer.Delete(Table::kCommits, pending.key));
+      LogEntry entry = EntryOf(item, pending);
+      entry.set_result("OK");
+      absl::StrAppend(entry.mutable_detail(), "taken up already by ",
+                      item.record.upgrade().last_rollout());
+      DROVER_RETURN_IF_ERROR(events_->LogIn(writer, std::move(entry)));
+    }
+    return absl::OkStatus();
+  });
+}
+
+LogEntry AutomaticUpgrades::EntryOf(const Item& item, const Pending& pending) {
+  LogEntry entry;
+  entry.set_kind(drover::v1::LOG_KIND_UPGRADE);
+  entry.set_user(kUser);
+  entry.set_environment(item.record.upgrade().environment());
+  entry.set_vm_type(item.record.upgrade().type());
+  entry.set_action("upgrade to a commit");
+  entry.set_resource_name(pending.commit.repository_url());
+  entry.set_detail(absl::StrCat("revision ", pending.commit.revision(), ", told by ",
+                                pending.commit.told_by(), ": "));
+  return entry;
+}
+
+std::set<std::string> AutomaticUpgrades::CopiesOf(const std::vector<Pending>& commits) {
+  std::set<std::string> copies;
+  for (const Pending& pending : commits) {
+    copies.insert(pending.commit.working_copies().begin(), pending.commit.working_copies().end());
+  }
+  return copies;
 }
 
 absl::StatusOr<bool> AutomaticUpgrades::StartRollout(const Item& item,
@@ -363,11 +431,7 @@ absl::StatusOr<bool> AutomaticUpgrades::StartRollout(const Item& item,
   spec = upgrade.limits();
   spec.set_environment(upgrade.environment());
   spec.set_type(upgrade.type());
-  std::set<std::string> copies;
-  for (const Pending& pending : commits) {
-    copies.insert(pending.commit.working_copies().begin(), pending.commit.working_copies().end());
-  }
-  for (const std::string& copy : copies) spec.add_working_copies(copy);
+  for (const std::string& copy : CopiesOf(commits)) spec.add_working_copies(copy);
   spec.set_revision(newest.revision());
   // The same again when the controller dies before it has written that it began.
   request.set_request_id(absl::StrCat(
@@ -379,30 +443,26 @@ absl::StatusOr<bool> AutomaticUpgrades::StartRollout(const Item& item,
     return true;
   }
   DROVER_RETURN_IF_ERROR(Settle(item, commits, rollout));
-  // There may be commits of another repository.
-  return true;
+  // There may be commits of another repository: looked for at once, so that the end of this rollout
+  // wakes whoever waits for it.
+  alarm_->Ring();
+  return false;
 }
 
 absl::Status AutomaticUpgrades::Settle(const Item& item, const std::vector<Pending>& commits,
                                        const absl::StatusOr<Rollout>& rollout) {
   const CommitRecord& newest = commits.back().commit;
+  const std::set<std::string> copies = CopiesOf(commits);
   const auto type = inventory_->GetType(item.record.upgrade().type());
   return store_->Write([&](StoreWriter& writer) -> absl::Status {
     for (const Pending& pending : commits) {
       DROVER_RETURN_IF_ERROR(writer.Delete(Table::kCommits, pending.key));
-      LogEntry entry;
-      entry.set_kind(drover::v1::LOG_KIND_UPGRADE);
-      entry.set_user(kUser);
-      entry.set_environment(item.record.upgrade().environment());
-      entry.set_vm_type(item.record.upgrade().type());
-      entry.set_action("upgrade to a commit");
-      entry.set_resource_name(pending.commit.repository_url());
+      LogEntry entry = EntryOf(item, pending);
       entry.set_result(rollout.ok() ? "OK" : absl::StatusCodeToString(rollout.status().code()));
-      entry.set_detail(absl::StrCat(
-          "revision ", pending.commit.revision(), ", told by ", pending.commit.told_by(), ": ",
-          rollout.ok()
-              ? absl::StrCat("taken up by ", rollout->name(), " to revision ", newest.revision())
-              : std::string(rollout.status().message())));
+      absl::StrAppend(entry.mutable_detail(), rollout.ok()
+                                                  ? absl::StrCat("taken up by ", rollout->name(),
+                                                                 " to revision ", newest.revision())
+                                                  : std::string(rollout.status().message()));
       if (rollout.ok()) entry.set_operation(rollout->operation().name());
       DROVER_RETURN_IF_ERROR(events_->LogIn(writer, std::move(entry)));
     }
@@ -413,7 +473,7 @@ absl::Status AutomaticUpgrades::Settle(const Item& item, const std::vector<Pendi
       }
       if (!type.ok()) return;
       for (const auto& copy : type->working_copies()) {
-        if (!Within(copy.url(), newest.repository_url())) continue;
+        if (copies.count(copy.id()) == 0) continue;
         int64_t& taken = (*record.mutable_taken_up())[copy.url()];
         taken = std::max(taken, newest.revision());
       }

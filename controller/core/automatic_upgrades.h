@@ -89,6 +89,13 @@ class AutomaticUpgrades {
   absl::StatusOr<std::vector<Pending>> PendingOf(absl::string_view key);
   // Whether something is left that time alone brings on.
   absl::StatusOr<bool> TakeUp(const Item& item);
+  // Takes from `commits` what an earlier rollout has brought already, told by another way or late:
+  // taken up now, it would lead back.
+  absl::Status DropTakenUp(const Item& item, std::vector<Pending>& commits);
+  // Of the platform log; the detail wants what became of it.
+  static drover::v1::LogEntry EntryOf(const Item& item, const Pending& pending);
+  // Ids of the working copies they change.
+  static std::set<std::string> CopiesOf(const std::vector<Pending>& commits);
   absl::StatusOr<bool> StartRollout(const Item& item, const std::vector<Pending>& commits);
   absl::Status Settle(const Item& item, const std::vector<Pending>& commits,
                       const absl::StatusOr<drover::v1::Rollout>& rollout);
