@@ -49,6 +49,35 @@ write_resolv_conf() {
   for server in $dns; do echo "nameserver $server"; done >/etc/resolv.conf
 }
 
+# A boot that is under way may have read the file before it was written, and bring up what it said.
+await_other_ifup() {
+  tries=0
+  while [ $tries -lt 20 ]; do
+    busy=
+    for comm in /proc/[0-9]*/comm; do
+      { read -r word <"$comm"; } 2>/dev/null || continue
+      case $word in ifup | ifdown) busy=yes ;; esac
+    done
+    [ -n "$busy" ] || return 0
+    tries=$((tries + 1))
+    sleep 1
+  done
+}
+
+await_address() {
+  command -v ip >/dev/null || return 0
+  tries=0
+  until ip -4 -o addr show dev "$device" | grep -qF " $ip/"; do
+    tries=$((tries + 1))
+    if [ $tries -gt 15 ]; then
+      echo "$device did not take on $ip:" >&2
+      ip addr show dev "$device" >&2
+      exit 4
+    fi
+    sleep 1
+  done
+}
+
 by_netplan() {
   for file in /etc/netplan/*.yaml; do
     if [ -e "$file" ] && [ "$file" != /etc/netplan/01-drover.yaml ]; then
@@ -99,11 +128,14 @@ by_ifcfg() {
     done
   } >"$file"
   write_resolv_conf
+  await_other_ifup
   ifdown "$device" >/dev/null 2>&1 || true
   ifup "$device"
 }
 
 by_ifupdown() {
+  # By the file that brought it up, which knows what to end.
+  ifdown --force "$device" >/dev/null 2>&1 || true
   for file in /etc/network/interfaces.d/*; do
     [ -f "$file" ] || continue
     if grep -qE "^[[:space:]]*(iface|auto|allow-hotplug)[[:space:]]+$device([[:space:]]|\$)" "$file"; then
@@ -111,7 +143,6 @@ by_ifupdown() {
       mv "$file" /etc/network/before-drover/
     fi
   done
-  ifdown --force "$device" >/dev/null 2>&1 || true
   keep /etc/network/interfaces
   {
     echo "auto lo"
@@ -125,6 +156,8 @@ by_ifupdown() {
     [ -z "$dns" ] || echo "  dns-nameservers $dns"
   } >/etc/network/interfaces
   write_resolv_conf
+  await_other_ifup
+  ifdown --force "$device" >/dev/null 2>&1 || true
   ip addr flush dev "$device" 2>/dev/null || true
   mkdir -p /run/network
   ifup "$device"
@@ -165,6 +198,7 @@ else
   echo "the guest has none of netplan, NetworkManager, ifcfg files, ifupdown, systemd-networkd" >&2
   exit 3
 fi
+await_address
 )sh";
 
 constexpr char kLookScript[] = R"sh(
