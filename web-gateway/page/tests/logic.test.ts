@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { ApiError, pathOf, queryOf, requestId } from '@/api/call';
 import { actions, actionWord } from '@/i18n/actions';
 import { inChinese } from '@/i18n/operations';
+import { problemInChinese } from '@/i18n/problems';
 import { en } from '@/i18n/en';
 import { fill } from '@/i18n/fill';
 import { zh } from '@/i18n/zh';
@@ -160,6 +161,16 @@ test.each([
   ['update: something new', '更新: something new'],
   ['something new: update', ''],
 ])('of an operation: %s', (text, words) => expect(inChinese(text)).toBe(words));
+
+test.each([
+  ['must have at least 12 characters', '至少 12 个字符'],
+  ['10.0.9.1 is not in the network of 10.0.0.5/255.255.255.0', '10.0.9.1 不在 10.0.0.5/255.255.255.0 的网络中'],
+  ['"redis" is not a service of web, the type of app-1; it has nginx, php', 'app-1 的类型 web 没有服务“redis”;它的服务:nginx, php'],
+  ['"redis" is not a service of the type', '该类型没有服务“redis”'],
+  ['has a "${" that is neither ${ID.ip} nor ${ID.port}', '含有“${”,但既不是 ${ID.ip} 也不是 ${ID.port}'],
+  ['must be "en" or "zh-CN"', '必须是 en 或 zh-CN'],
+  ['something new', ''],
+])('of a field: %s', (description, words) => expect(problemInChinese(description)).toBe(words));
 
 test('an answer that is no status is an error all the same', () => {
   expect(ApiError.of(502, null, 'r1')).toMatchObject({ status: 502, code: 2, message: 'HTTP 502', requestId: 'r1' });

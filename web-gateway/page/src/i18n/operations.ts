@@ -1,5 +1,5 @@
-// What operations do and what they wait for, in Chinese; in English they are told as the server tells them. What varies stands in braces; the first
-// that fits counts, so the narrower ones stand first.
+// What operations do and what they wait for, in Chinese; in English they are told as the server tells them.
+import { phrases } from '@/i18n/phrases';
 import { language } from '@/state/look';
 
 const texts: [string, string][] = [
@@ -111,18 +111,12 @@ const texts: [string, string][] = [
   ['restart {service}', '重启 {service}'],
 ];
 
-// "1 VM" as well as "2 VMs", and only numbers before it.
-const patterns = texts.map(([english, chinese]): [RegExp, string] => [
-  new RegExp(`^${english.replace(/[.*+?^$()|[\]\\]/g, '\\$&').replace('{n} VMs', '(?<n>\\d+) VMs?').replace(/\{(\w+)\}/g, '(?<$1>.+?)')}$`),
-  chinese,
-]);
+const words = phrases(texts);
 
 // "" for a text that has no words here.
 export function inChinese(text: string): string {
-  for (const [pattern, chinese] of patterns) {
-    const match = pattern.exec(text);
-    if (match) return chinese.replace(/\{(\w+)\}/g, (_, name: string) => match.groups![name]!);
-  }
+  const whole = words(text);
+  if (whole) return whole;
   // "step: what it is at".
   const colon = text.indexOf(': ');
   if (colon < 0) return '';

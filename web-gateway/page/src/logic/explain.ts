@@ -2,12 +2,17 @@
 import { ApiError, code } from '@/api/call';
 import type { Operation } from '@/api/types';
 import { tOr, t } from '@/i18n';
+import { problemInChinese } from '@/i18n/problems';
+import { reasons } from '@/i18n/reasons';
 import { known, violationOf } from '@/logic/violations';
+import { language } from '@/state/look';
 
 export function explain(error: ApiError): string {
   if (error.code === code.unimplemented) return t('error.UNIMPLEMENTED');
   const known = error.reason && tOr(`error.${error.reason}`, '', error.metadata);
-  return known || error.message;
+  if (known) return known;
+  const reason = language.value === 'zh-CN' && reasons[error.reason];
+  return reason ? `${reason}: ${error.message}` : error.message;
 }
 
 // Why an operation failed, or one of its VMs; "" for one that did not.
@@ -16,6 +21,7 @@ export const failureOf = (error: Operation['error']): string => (error?.message 
 // What is wrong with a field, and what is wrong with field `field` of a form.
 export function plain(description: string): string {
   const words = known(description);
-  return words ? t(words.key, words.values) : description;
+  if (words) return t(words.key, words.values);
+  return (language.value === 'zh-CN' && problemInChinese(description)) || description;
 }
 export const wrongWith = (error: ApiError | null, field: string): string => plain(violationOf(error, field));

@@ -3,7 +3,7 @@ import { ElMessage } from 'element-plus';
 import { call, requestId, ApiError } from '@/api/call';
 import type { Operation } from '@/api/types';
 import { t } from '@/i18n';
-import { explain } from '@/logic/explain';
+import { explain, plain } from '@/logic/explain';
 import { idOf } from '@/logic/names';
 import { ask } from '@/state/confirm';
 import { asApiError } from '@/state/load';
@@ -16,7 +16,7 @@ export function said(text: string): void {
 // Errors stay until they are closed.
 export function failed(cause: unknown): void {
   const error = asApiError(cause);
-  const details = error.violations.map((one) => one.description).join(' ');
+  const details = error.violations.map((one) => plain(one.description)).join(' ');
   ElMessage({ message: [explain(error), details].filter(Boolean).join(' '), type: 'error', duration: 0, showClose: true, grouping: true });
 }
 
