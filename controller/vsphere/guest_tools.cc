@@ -26,6 +26,9 @@ constexpr absl::Duration kStartingPatience = absl::Seconds(60);
 constexpr absl::Duration kTransferTimeout = absl::Minutes(10);
 constexpr int kTransferAttempts = 3;
 constexpr absl::Duration kTransferPause = absl::Seconds(1);
+// A guest starts its tools in seconds and programs in tenths of one: asking at once costs more than
+// it finds.
+constexpr absl::Duration kGuestPause = absl::Milliseconds(60);
 
 std::string Auth(const core::GuestLogin& login) {
   return XmlTyped("auth", "NamePasswordAuthentication",
@@ -111,7 +114,7 @@ absl::StatusOr<SoapReply> GuestTools::Patiently(absl::FunctionRef<absl::StatusOr
 absl::Status GuestTools::WaitForTools(const MoRef& vm, absl::Duration patience,
                                       core::StepContext& context) {
   absl::Time deadline = client_.clock()->Now() + patience;
-  Backoff pause;
+  Backoff pause(absl::Seconds(1), kGuestPause);
   while (true) {
     auto objects = client_.RetrieveOne(
         vm, {"guest.toolsRunningStatus", "guest.guestOperationsReady", "runtime.powerState"},
@@ -287,7 +290,7 @@ absl::StatusOr<int> GuestTools::AwaitExit(const Managers& managers, const std::s
                                           int64_t pid, absl::string_view what,
                                           absl::Duration patience, core::StepContext& context) {
   absl::Time deadline = client_.clock()->Now() + patience;
-  Backoff pause(absl::Seconds(2));
+  Backoff pause(absl::Seconds(2), kGuestPause);
   while (true) {
     auto listed = Patiently(
         [&] {

@@ -115,11 +115,13 @@ class VimClient {
 // A pause that grows from moments to a second, so that short waits stay short and long ones cheap.
 class Backoff {
  public:
-  explicit Backoff(absl::Duration longest = absl::Seconds(1)) : longest_(longest) {}
+  explicit Backoff(absl::Duration longest = absl::Seconds(1),
+                   absl::Duration first = absl::Milliseconds(15))
+      : next_(first), longest_(longest) {}
   absl::Duration Next();
 
  private:
-  absl::Duration next_ = absl::Milliseconds(15);
+  absl::Duration next_;
   const absl::Duration longest_;
 };
 
