@@ -52,7 +52,7 @@ write_resolv_conf() {
 # A boot that is under way may have read the file before it was written, and bring up what it said.
 await_other_ifup() {
   tries=0
-  while [ $tries -lt 20 ]; do
+  while [ $tries -lt 100 ]; do
     busy=
     for comm in /proc/[0-9]*/comm; do
       { read -r word <"$comm"; } 2>/dev/null || continue
@@ -60,7 +60,7 @@ await_other_ifup() {
     done
     [ -n "$busy" ] || return 0
     tries=$((tries + 1))
-    sleep 1
+    sleep 0.2 2>/dev/null || sleep 1
   done
 }
 
@@ -133,9 +133,15 @@ by_ifcfg() {
   ifup "$device"
 }
 
+# Not asked for a card that is known to be down: it runs many a hook.
+take_down() {
+  if command -v ifquery >/dev/null && ! ifquery --state "$device" >/dev/null 2>&1; then return 0; fi
+  ifdown --force "$device" >/dev/null 2>&1 || true
+}
+
 by_ifupdown() {
   # By the file that brought it up, which knows what to end.
-  ifdown --force "$device" >/dev/null 2>&1 || true
+  take_down
   for file in /etc/network/interfaces.d/*; do
     [ -f "$file" ] || continue
     if grep -qE "^[[:space:]]*(iface|auto|allow-hotplug)[[:space:]]+$device([[:space:]]|\$)" "$file"; then
@@ -157,7 +163,7 @@ by_ifupdown() {
   } >/etc/network/interfaces
   write_resolv_conf
   await_other_ifup
-  ifdown --force "$device" >/dev/null 2>&1 || true
+  take_down
   ip addr flush dev "$device" 2>/dev/null || true
   mkdir -p /run/network
   ifup "$device"
