@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# lab: --esxi 2 --config agents.sample_seconds=1
+# lab: --esxi 2 --free-esxi --config agents.sample_seconds=1
 # usage: page_work.sh [JOURNEY...]
 # What people do with the page day by day, in both languages: upgrade code, configure services, change VMs, users, types, hypervisors and profiles,
 # search and back up the log (UPG-1..3, CFG-1..5, VM-5..10, USER-1..2, LOG-1..3, DASH-4).

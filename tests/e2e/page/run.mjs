@@ -13,7 +13,7 @@ import { launch, screenshots } from './browser.mjs';
 const journeys = { ...account, ...configuration, ...estate, ...everyPage, ...log, ...setup, ...upgrade, ...vmChanges, ...wrongInput };
 const sets = {
   estate: ['sign_in', 'home', 'live', 'vm', 'wrong_input', 'environment', 'language', 'every_page', 'roles', 'reconnect'],
-  work: ['users', 'types', 'hypervisors', 'profiles', 'configure', 'upgrade', 'automatic_upgrade', 'chart', 'vm_changes', 'take_over', 'log_search', 'log_backup', 'what_is_not_offered'],
+  work: ['users', 'types', 'hypervisors', 'free_host', 'profiles', 'configure', 'upgrade', 'automatic_upgrade', 'chart', 'vm_changes', 'take_over', 'log_search', 'log_backup', 'what_is_not_offered'],
 };
 const [set, ...wanted] = process.argv.slice(2);
 if (!sets[set]) throw new Error('usage: run.mjs estate|work [NAME...]');

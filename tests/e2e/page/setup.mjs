@@ -133,3 +133,37 @@ export const hypervisors = (browser) =>
     await accessible(page);
     await shot(page, `hypervisors-${language}`);
   });
+
+// A host whose licence refuses changes takes them by SSH, and its key is confirmed like a certificate.
+export const free_host = (browser) =>
+  inBothLanguages(browser, async ({ page, w, language }) => {
+    const [, , url, user, passwordFile, fingerprint, sshKey] = (await sh('lab', 'hosts')).split('\n').map((line) => line.split(/\s+/)).find(([, kind]) => kind === 'free');
+    const password = (await sh('cat', passwordFile)).trim();
+    const host = page.getByRole('region', { name: 'free1', exact: true });
+    await administrator(page, '/hypervisors');
+    await button(host, w('do.remove')).click();
+    await sayYes(page);
+    await eventually('it is gone', async () => (await host.count()) === 0);
+    await button(page, w('hypervisor.add')).click();
+    await field(dialog(page), w('form.id')).fill('free1');
+    await field(dialog(page), 'URL').fill(url);
+    await field(dialog(page), w('hypervisor.fingerprint')).fill(fingerprint);
+    await dialog(page).locator('form').getByLabel(w('hypervisor.user'), { exact: true }).first().fill(user);
+    await field(dialog(page), w('user.password')).first().fill(password);
+    const ssh = dialog(page).locator('details');
+    await ssh.locator('summary').click();
+    await field(ssh, w('hypervisor.user')).fill(user);
+    await field(ssh, w('user.password')).fill(password);
+    await page.click('[data-test=test]');
+    await dialog(page).getByText(w('hypervisor.confirm_key')).waitFor();
+    await dialog(page).getByText(sshKey).waitFor();
+    await accessible(page);
+    await shot(page, `hypervisor-ssh-${language}`);
+    await page.click('[data-test=trust]');
+    await dialog(page).locator('[role=status]').filter({ hasText: w('hypervisor.licence') }).waitFor();
+    await submit(page).click();
+    await closed(page);
+    await host.getByText(w('agent.connected')).waitFor();
+    const stored = JSON.parse(await sh('drover', 'hypervisor', 'show', 'free1', '-o', 'json'));
+    must(stored.ssh?.hostKeyFingerprint === sshKey, `stored as ${JSON.stringify(stored)}`);
+  });
