@@ -1,6 +1,5 @@
 // What operations do and what they wait for, in Chinese; in English they are told as the server tells them.
 import { phrases } from '@/i18n/phrases';
-import { language } from '@/state/look';
 
 const texts: [string, string][] = [
   // Titles.
@@ -122,9 +121,4 @@ export function inChinese(text: string): string {
   if (colon < 0) return '';
   const [step, detail] = [inChinese(text.slice(0, colon)), inChinese(text.slice(colon + 2))];
   return step && `${step}: ${detail || text.slice(colon + 2)}`;
-}
-
-// A title, a step or what it is at, in the reader's language.
-export function told(text: string | undefined): string {
-  return (language.value === 'zh-CN' && text && inChinese(text)) || (text ?? '');
 }

@@ -2,6 +2,7 @@
 import { ApiError, code } from '@/api/call';
 import type { Operation } from '@/api/types';
 import { tOr, t } from '@/i18n';
+import { inChinese } from '@/i18n/operations';
 import { problemInChinese } from '@/i18n/problems';
 import { reasons } from '@/i18n/reasons';
 import { known, violationOf } from '@/logic/violations';
@@ -25,3 +26,8 @@ export function plain(description: string): string {
   return (language.value === 'zh-CN' && problemInChinese(description)) || description;
 }
 export const wrongWith = (error: ApiError | null, field: string): string => plain(violationOf(error, field));
+
+// An operation's title, a step or what it is at, in the reader's language.
+export function told(text: string | undefined): string {
+  return (language.value === 'zh-CN' && text && inChinese(text)) || (text ?? '');
+}
