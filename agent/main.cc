@@ -19,6 +19,7 @@
 #include "agent/setup.h"
 #include "agent/version.h"
 #include "proto/support/log.h"
+#include "proto/support/process.h"
 #include "proto/support/status.h"
 
 namespace drover::agent {
@@ -126,6 +127,7 @@ int Main(const std::vector<std::string>& arguments) {
 }  // namespace drover::agent
 
 int main(int argc, char** argv) {
+  drover::SetUpProcess();
   // A few threads that are mostly idle need no heaps of their own.
   mallopt(M_ARENA_MAX, 1);
   // What it has to say about a connection comes with the status, and is logged once.

@@ -19,6 +19,7 @@
 #include "controller/config.h"
 #include "controller/daemon.h"
 #include "proto/support/log.h"
+#include "proto/support/process.h"
 #include "proto/support/status.h"
 
 namespace drover {
@@ -146,5 +147,6 @@ int Main(const std::vector<std::string>& arguments) {
 }  // namespace drover
 
 int main(int argc, char** argv) {
+  drover::SetUpProcess();
   return drover::Main(std::vector<std::string>(argv + 1, argv + argc));
 }

@@ -21,6 +21,7 @@
 #include "proto/support/channel.h"
 #include "proto/support/contract.h"
 #include "proto/support/log.h"
+#include "proto/support/process.h"
 #include "proto/support/status.h"
 #include "web-gateway/config.h"
 #include "web-gateway/gateway.h"
@@ -205,5 +206,6 @@ int Main(const std::vector<std::string>& arguments) {
 }  // namespace drover::gateway
 
 int main(int argc, char** argv) {
+  drover::SetUpProcess();
   return drover::gateway::Main(std::vector<std::string>(argv + 1, argv + argc));
 }

@@ -18,6 +18,7 @@
 
 #include "proto/support/channel.h"
 #include "proto/support/contract.h"
+#include "proto/support/process.h"
 
 namespace {
 
@@ -83,6 +84,7 @@ class Loop {
 }  // namespace
 
 int main(int argc, char** argv) {
+  drover::SetUpProcess();
   if (argc != 6 || getenv("DROVER_TOKEN") == nullptr) {
     fprintf(stderr, "usage: call_loop ADDRESS AUTHORITY_FILE METHOD UNDER_WAY SECONDS\n");
     return 2;

@@ -14,9 +14,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "agent/durable_file.h"
+#include "proto/support/process.h"
 #include "tests/agent/fake_controller.h"
 
 int main(int argc, char** argv) {
+  drover::SetUpProcess();
   if (argc != 3 && argc != 5) {
     fprintf(stderr, "usage: link_server FOLDER COUNT [PREFIX ARGUMENT]\n");
     return 2;

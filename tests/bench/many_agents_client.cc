@@ -33,6 +33,7 @@
 #include "absl/time/clock.h"
 #include "agent/identity.h"
 #include "drover/agent/v1/agent_link.grpc.pb.h"
+#include "proto/support/process.h"
 #include "proto/support/time.h"
 
 namespace drover {
@@ -335,6 +336,7 @@ class Agent {
 }  // namespace drover
 
 int main(int argc, char** argv) {
+  drover::SetUpProcess();
   if (argc != 4 && argc != 5) {
     fprintf(stderr, "usage: many_agents_client ours|bare FOLDER COUNT [SECONDS]\n");
     return 2;

@@ -45,6 +45,7 @@
 #include "controller/system_clock.h"
 #include "drover/agent/v1/agent_link.grpc.pb.h"
 #include "proto/support/log.h"
+#include "proto/support/process.h"
 #include "proto/support/status.h"
 #include "proto/support/time.h"
 #include "tests/bench/output_desk.h"
@@ -378,6 +379,7 @@ void Answer(Side& side, Ours* ours, const std::string& folder) {
 }  // namespace drover
 
 int main(int argc, char** argv) {
+  drover::SetUpProcess();
   if (argc != 4) {
     fprintf(stderr, "usage: many_agents_server ours|bare FOLDER COUNT\n");
     return 2;

@@ -24,6 +24,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "drover/v1/activity.pb.h"
+#include "proto/support/process.h"
 
 namespace drover {
 namespace {
@@ -139,6 +140,7 @@ int Main(const std::string& address, const std::string& authority_file) {
 }  // namespace drover
 
 int main(int argc, char** argv) {
+  drover::SetUpProcess();
   if (argc != 3) {
     fprintf(stderr, "usage: output_screens ADDRESS AUTHORITY_FILE <operations\n");
     return 2;
